@@ -1,0 +1,61 @@
+"""What the machine offers, and the choices that follow from it: device, precision, threads.
+
+Processors differ by a factor of thirty in bfloat16: with AMX or AVX512-BF16 it wins, without it loses badly. So
+`auto` looks, and what it chose is written into the run's settings at the first start and never changes again.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+import torch
+
+from core.config import RunConfig
+from core.latency import processor
+
+SMALL_STEP_MACS = 2e9  # below this a step is bound by overhead, and bfloat16's conversions only cost
+
+
+def offers_bfloat16() -> bool:
+    """Whether this processor computes bfloat16 in hardware and no instruction cap forbids it."""
+    if os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA"):
+        return False
+    features = torch.backends.cpu.get_cpu_capability()
+    if features not in ("AVX512", "DEFAULT", "AVX2"):
+        return False
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def fixed(config: RunConfig, macs_per_image: float) -> RunConfig:
+    """`config` with every `auto` decided for this machine."""
+    device, precision = config.device, config.precision
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if precision == "auto":
+        large = macs_per_image * config.batch_size >= SMALL_STEP_MACS
+        fast = torch.cuda.is_bf16_supported() if device == "cuda" else offers_bfloat16()
+        precision = "bfloat16" if large and fast else "float32"
+    threads = config.threads or max(1, (os.cpu_count() or 2) - 1)
+    return config.model_copy(update={"device": device, "precision": precision, "threads": threads})
+
+
+def prepare_process(config: RunConfig) -> None:
+    """Set threads, flush subnormal numbers (sparse training makes many; each costs 10-30 normal ones) and fix algorithms.
+
+    Call before the first tensor operation: worker threads inherit the flushing mode from the thread that starts them.
+    """
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(config.threads)
+    torch.backends.cudnn.benchmark = False
+
+
+def described(config: RunConfig) -> dict[str, Any]:
+    """The conditions that every number of the run was taken under."""
+    cuda = config.device == "cuda"
+    return {
+        "cpu": processor(), "cores": os.cpu_count(), "threads": config.threads,
+        "device": torch.cuda.get_device_name() if cuda else "cpu", "precision": config.precision,
+        "subnormals": "flushed", "torch": torch.__version__, "python": platform.python_version(), "system": platform.system(),
+    }  # fmt: skip

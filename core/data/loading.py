@@ -1,0 +1,27 @@
+"""From a name to a data set: read or drawn, split once for all, with its statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from core.data import cifar, digits, idx, shapes
+from core.data.dataset import Dataset
+from core.data.names import NAMES
+from core.errors import one_of
+
+_LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
+    "digits": lambda data_dir: digits.load(),
+    "shapes": lambda data_dir: shapes.load(),
+    "cifar10": cifar.load_10,
+    "cifar100": cifar.load_100,
+    "mnist": lambda data_dir: idx.load("mnist", data_dir),
+    "fashion-mnist": lambda data_dir: idx.load("fashion-mnist", data_dir),
+}
+
+
+def load(name: str, data_dir: Path | None) -> Dataset:
+    """See ``core.data.load``."""
+    if name not in _LOADERS:
+        raise one_of("data set", name, NAMES)
+    return _LOADERS[name](data_dir)

@@ -1,0 +1,34 @@
+"""The errors a person can meet: each says where, the rule, what came, and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BadInput(ValueError):
+    """A value from outside breaks a rule; the message is one sentence with the remedy."""
+
+
+class WrongMoment(RuntimeError):
+    """The request is sound but cannot be served in the present state."""
+
+
+class TraceError(BadInput):
+    """A network could not be followed; names the module and what to do."""
+
+
+class PlanError(BadInput):
+    """A removal plan does not fit the network it is applied to."""
+
+
+class DamagedFile(BadInput):
+    """A file is missing, cut short or not what its name says."""
+
+
+def one_of(where: str, got: object, valid: Iterable[str]) -> BadInput:
+    """The error for an unknown choice: names the place, what came, and the nearest valid choices."""
+    choices = sorted(valid)
+    near = difflib.get_close_matches(str(got), choices, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return BadInput(f"{where} must be one of {', '.join(choices)}; got {str(got)!r}{hint}")

@@ -1,0 +1,100 @@
+"""How a network describes itself: where its structures live and how it is drawn. No torch, JSON-able."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Skip = Literal["identity", "pad", "projection", "none"]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A site whose units a scaling factor can switch off (Huang & Wang, ECCV 2018).
+
+    ``module`` is the path of the module that carries the factor: the BatchNorm behind the layer, or the layer itself
+    where no norm follows. ``layer`` is the convolution or linear layer whose outputs are the units; of a block, the
+    last one of its branch. ``total`` counts the units; a block is one.
+    """
+
+    site: str
+    kind: Literal["filter", "neuron", "block"]
+    module: str
+    total: int
+    layer: str
+
+
+@dataclass(frozen=True)
+class BlockOutline:
+    """A block before anything is measured: its path, its skip connection, the paths of its convolutions in order."""
+
+    path: str
+    skip: Skip
+    convs: tuple[str, ...]
+    shortcut: str | None = None
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A whole network by paths: convolutions before the stages, the stages with their blocks, layers behind them."""
+
+    stem: tuple[str, ...]
+    stages: tuple[tuple[str, tuple[BlockOutline, ...]], ...]
+    head: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution or linear layer: ``total`` outputs from ``inputs``, at ``size`` x ``size`` output pixels.
+
+    ``site`` is where its filters or neurons live; None for shortcut convolutions and for the class scores.
+    ``macs`` are multiply-accumulates for one image; ``params`` are its own weights and biases, norms not counted.
+    """
+
+    path: str
+    site: str | None
+    label: str
+    total: int
+    inputs: int
+    kernel: int
+    size: int
+    macs: int
+    params: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """A residual block, or one convolution with what follows it where the network has no skip connections."""
+
+    path: str
+    label: str
+    skip: Skip
+    block_site: str | None
+    convs: tuple[Conv, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The blocks that share a number of channels (at their output) and a side ``size`` in pixels."""
+
+    name: str
+    path: str
+    channels: int
+    size: int
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything the screen needs to draw a network; ``macs`` and ``params`` count convolutions and linear layers."""
+
+    network: str
+    stem: tuple[Conv, ...]
+    stages: tuple[Stage, ...]
+    head: tuple[Conv, ...]
+    macs: int
+    params: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The layout as plain dicts, lists, numbers and text."""
+        return asdict(self)

@@ -1,0 +1,129 @@
+"""Scaling factors on filters, neurons and blocks (Sparse Structure Selection, Huang & Wang, ECCV 2018).
+
+A factor of 0 switches its structure off. It never multiplies activations: it scales the affine vectors of the
+BatchNorm behind the structure, or the weights and biases of the layer where no norm follows, which gives the same
+function for the price of multiplying a few small tensors. A module carries one factor vector: one number per output,
+or a single one for all.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Set
+from typing import TYPE_CHECKING, cast
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from core.errors import BadInput, one_of
+
+if TYPE_CHECKING:
+    from core.networks.construct import Described
+
+KINDS = {"filter": ("filter", "neuron"), "block": ("block",)}
+
+
+class FactorBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm with ``factor * weight`` and ``factor * bias``; ``factor`` is (C,) or (1,)."""
+
+    factor: nn.Parameter
+    momentum: float
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        weight, bias = self.scaled()
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, weight, bias, self.training, self.momentum, self.eps
+        )
+
+    def scaled(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The affine vectors that count, each (C,)."""
+        return self.factor * self.weight, self.factor * self.bias  # a tenth of a percent of a training step
+
+
+class FactorConv2d(nn.Conv2d):
+    """Convolution with ``factor * weight`` and ``factor * bias``; ``factor`` is (out,) or (1,)."""
+
+    factor: nn.Parameter
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._conv_forward(x, *self.scaled())
+
+    def scaled(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The weight (out, in, kh, kw) and the bias (out,) that count."""
+        bias = None if self.bias is None else self.factor * self.bias
+        return self.factor.view(-1, 1, 1, 1) * self.weight, bias
+
+
+class FactorLinear(nn.Linear):
+    """Linear layer with ``factor * weight`` and ``factor * bias``; ``factor`` is (out,) or (1,)."""
+
+    factor: nn.Parameter
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, *self.scaled())
+
+    def scaled(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The weight (out, in) and the bias (out,) that count."""
+        bias = None if self.bias is None else self.factor * self.bias
+        return self.factor.view(-1, 1) * self.weight, bias
+
+
+_FACTORED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm2d: FactorBatchNorm2d,
+    nn.Conv2d: FactorConv2d,
+    nn.Linear: FactorLinear,
+}
+_PLAIN = {factored: plain for plain, factored in _FACTORED.items()}
+
+
+def install(network: nn.Module, kinds: Set[str]) -> dict[str, nn.Parameter]:
+    """Put factors of value 1 into ``network``, in place, and return them by site, in forward order.
+
+    ``kinds``: "filter" (filters, and neurons in linear layers), "block", or both. The function computed is unchanged.
+    The modules named by ``network.structures()`` keep their parameters, only their class changes.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise one_of("kind of scaling factor", kind, KINDS)
+    wanted = {kind for asked in kinds for kind in KINDS[asked]}
+    places = [s for s in cast("Described", network).structures() if s.kind in wanted]
+    if not places:
+        asked = " or ".join(sorted(kinds)) or "no kind"
+        offered = ", ".join(sorted({s.kind for s in cast("Described", network).structures()}))
+        raise BadInput(
+            f"scaling factors of {type(network).__name__} must be of a kind that it has ({offered}); got {asked}"
+        )
+    return {s.site: attach(network.get_submodule(s.module), s.total, s.module) for s in places}
+
+
+def attach(module: nn.Module, num_factors: int, path: str = "module") -> nn.Parameter:
+    """Turn a plain module into its factored form, in place, and return its factor, a vector of ``num_factors`` ones."""
+    if type(module) not in _FACTORED:
+        rule = "a BatchNorm2d, Conv2d or Linear without a factor"
+        raise BadInput(f"{path} must be {rule} to carry one; got {type(module).__name__}")
+    module.__class__ = _FACTORED[type(module)]
+    weight = cast(torch.Tensor, module.weight)
+    factor = nn.Parameter(torch.ones(num_factors, dtype=weight.dtype, device=weight.device))
+    module.register_parameter("factor", factor)
+    return factor
+
+
+def fold(network: nn.Module) -> nn.Module:
+    """A new network of plain torch modules with every factor multiplied in, in the module's own dtype.
+
+    The products are those of the forward pass itself, so in eval mode the outputs agree to the last bit.
+    """
+    folded = copy.deepcopy(network)
+    for module in folded.modules():
+        if isinstance(module, FactorBatchNorm2d | FactorConv2d | FactorLinear):
+            with torch.no_grad():
+                weight, bias = module.scaled()
+            del module.factor
+            module.weight = nn.Parameter(weight)
+            if bias is not None:
+                module.bias = nn.Parameter(bias)
+            cast(nn.Module, module).__class__ = _PLAIN[type(module)]
+    return folded

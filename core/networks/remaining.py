@@ -1,0 +1,43 @@
+"""What the learned zeros leave of every layer, counted from the layout alone. No torch.
+
+An estimate for the running display: it multiplies a layer's MACs by the living fractions of its inputs and outputs.
+The exact count of the network that is really cut comes from `core.structure.cost`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def remaining(layout: dict[str, Any], alive: dict[str, int]) -> dict[str, tuple[float, float]]:
+    """{path: (MACs, parameters)} left, from a layout (`Layout.as_json()`) and the living units of each site."""
+    left: dict[str, tuple[float, float]] = {}
+    inputs = 1.0  # living fraction of what a plain chain hands on
+    for convs, residual, dead in _blocks(layout, alive):
+        chain = 1.0 if residual else inputs
+        for conv in convs:
+            if conv["label"] == "shortcut":
+                left[conv["path"]] = (conv["macs"], conv["params"])
+                continue
+            outputs = 0.0 if dead else alive.get(conv["site"], conv["total"]) / conv["total"]
+            share = 0.0 if dead else chain * outputs
+            left[conv["path"]] = (conv["macs"] * share, conv["params"] * share)
+            chain = outputs
+        inputs = 1.0 if residual else chain
+    return left
+
+
+def macs_left(layout: dict[str, Any], alive: dict[str, int]) -> float:
+    """Multiply-accumulates per image that the learned zeros leave (an estimate, see the module)."""
+    return sum(macs for macs, _ in remaining(layout, alive).values())
+
+
+def _blocks(layout: dict[str, Any], alive: dict[str, int]) -> Iterator[tuple[list[dict[str, Any]], bool, bool]]:
+    """(convolutions, whether a skip runs beside them, whether the block is dead), stem and head included."""
+    yield layout["stem"], False, False
+    for stage in layout["stages"]:
+        for block in stage["blocks"]:
+            residual = block["skip"] != "none"
+            yield block["convs"], residual, residual and alive.get(block["block_site"], 1) == 0
+    yield layout["head"], False, False

@@ -1,0 +1,113 @@
+"""CIFAR ResNets of depth 6n+2 with post-activation basic blocks (He et al., CVPR 2016, section 4.2).
+
+A 3x3 stem of 16 filters, three stages of n blocks with 16, 32, 64 filters, global average pooling, one linear layer.
+Where the shape changes, the shortcut is parameter-free (option A: every second pixel, zero channels appended at the
+end) or a 1x1 convolution with BatchNorm (``-projection``).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from core.networks import initialise
+from core.networks.describe import BlockOutline, Outline, Skip, Structure
+from core.networks.names import NetworkSpec
+
+STAGES = ("stage1", "stage2", "stage3")
+
+
+class PadShortcut(nn.Module):
+    """The parameter-free shortcut: every second row and column, then ``extra`` zero channels at the end."""
+
+    def __init__(self, extra: int) -> None:
+        super().__init__()
+        self.extra = extra
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.extra))  # (N, C + extra, H/2, W/2)
+
+
+class BasicBlock(nn.Module):
+    """relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))."""
+
+    def __init__(self, inputs: int, filters: int, stride: int, variant: str) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, filters, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(filters)
+        self.conv2 = nn.Conv2d(filters, filters, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(filters)
+        self.shortcut: nn.Module = nn.Identity()
+        self.skip: Skip = "identity"
+        if stride != 1 and variant == "pad":
+            self.shortcut, self.skip = PadShortcut(filters - inputs), "pad"
+        elif stride != 1:
+            conv = nn.Conv2d(inputs, filters, 1, stride, bias=False)
+            self.shortcut, self.skip = nn.Sequential(conv, nn.BatchNorm2d(filters)), "projection"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return F.relu(out + self.shortcut(x))
+
+    def structures(self, path: str) -> list[Structure]:
+        """Filters of conv1 (those of conv2 are tied to the shortcut), and the whole branch."""
+        filters = self.conv1.out_channels
+        return [
+            Structure(f"{path}.conv1/filter", "filter", f"{path}.bn1", filters, f"{path}.conv1"),
+            Structure(f"{path}/block", "block", f"{path}.bn2", 1, f"{path}.conv2"),
+        ]
+
+    def outline(self, path: str) -> BlockOutline:
+        shortcut = f"{path}.shortcut.0" if self.skip == "projection" else None
+        return BlockOutline(path, self.skip, (f"{path}.conv1", f"{path}.conv2"), shortcut)
+
+
+class ResNet(nn.Module):
+    """Stem, three stages of basic blocks, global average pooling, one linear layer."""
+
+    def __init__(self, blocks_per_stage: int, variant: str, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 16, 3, 1, 1, bias=False)
+        self.bn = nn.BatchNorm2d(16)
+        self.stage1 = _stage(16, 16, 1, blocks_per_stage, variant)
+        self.stage2 = _stage(16, 32, 2, blocks_per_stage, variant)
+        self.stage3 = _stage(32, 64, 2, blocks_per_stage, variant)
+        self.fc = nn.Linear(64, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.bn(self.conv(x)))  # (N, 16, H, W)
+        x = self.stage3(self.stage2(self.stage1(x)))  # (N, 64, H/4, W/4)
+        x = torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)  # (N, 64)
+        return self.fc(x)
+
+    def structures(self) -> list[Structure]:
+        """Where scaling factors may sit, in forward order."""
+        return [
+            s for name in STAGES for i, block in enumerate(self._blocks(name)) for s in block.structures(f"{name}.{i}")
+        ]
+
+    def outline(self) -> Outline:
+        """The network by paths, for drawing."""
+        stages = tuple(
+            (name, tuple(b.outline(f"{name}.{i}") for i, b in enumerate(self._blocks(name)))) for name in STAGES
+        )
+        return Outline(("conv",), stages, ("fc",))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw the first weights, in place."""
+        initialise.msra(self, generator)
+
+    def _blocks(self, stage: str) -> list[BasicBlock]:
+        return [block for block in self.get_submodule(stage).children() if isinstance(block, BasicBlock)]
+
+
+def make(spec: NetworkSpec, num_classes: int, in_channels: int, image_size: int) -> nn.Module:
+    """The ResNet that ``spec`` names; any image size goes through."""
+    return ResNet((spec.depth - 2) // 6, spec.variant, num_classes, in_channels)
+
+
+def _stage(inputs: int, filters: int, stride: int, num_blocks: int, variant: str) -> nn.Sequential:
+    first = BasicBlock(inputs, filters, stride, variant)
+    return nn.Sequential(first, *(BasicBlock(filters, filters, 1, variant) for _ in range(num_blocks - 1)))

@@ -1,0 +1,400 @@
+"""The run is a generator: `for event in run(config): …` trains, watches, measures, cuts and proves.
+
+It knows neither threads nor screens. What people ask of a living run comes in through `Controls`, as data; what
+happens goes out as events. The consumer handles each event before training goes on.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core import checkpoint, conditions, cut, latency
+from core import events as ev
+from core.config import Phase, RunConfig
+from core.controls import Controls, Request
+from core.data import batches, load
+from core.errors import BadInput
+from core.methods import start
+from core.networks import build, layout
+from core.networks.remaining import macs_left
+from core.schedules import lr_at, strength_factor
+
+MEASURE_BUDGET_S = 0.6
+
+
+class Diverged(RuntimeError):
+    """The loss stopped being a number."""
+
+
+def run(
+    config: RunConfig,
+    *,
+    folder: Path | None = None,
+    data: Path | None = None,
+    controls: Controls | None = None,
+    resume: bool = False,
+) -> Iterator[ev.Event]:
+    """Train to the end and yield what happens. Checkpoints and the compact network go to `folder`, if given.
+
+    `resume` goes on from the newest checkpoint in `folder`, bit-identically (CPU, same threads). Raises BadInput for a
+    data set that is not there, Diverged when the loss is no longer finite.
+    """
+    training = Training(config, folder, data, controls or Controls(config.steering))
+    yield from training.run(resume)
+
+
+class Training:
+    """The state of one run: where it stands, its network, its method, its sources of randomness."""
+
+    def __init__(self, config: RunConfig, folder: Path | None, data: Path | None, controls: Controls) -> None:
+        self.dataset = load(config.dataset, data)
+        shape = {
+            "num_classes": len(self.dataset.class_names),
+            "in_channels": self.dataset.shape[0],
+            "image_size": self.dataset.shape[1],
+        }
+        self.layout = layout(config.network, **shape).as_json()
+        self.config = conditions.fixed(config, self.layout["macs"])
+        conditions.prepare_process(self.config)
+        self.folder, self.controls = folder, controls
+        self.device = torch.device(self.config.device)
+        self.dataset = self.dataset.to(self.device)
+        self.order = torch.Generator().manual_seed(self.config.seed + 1)
+        weights = torch.Generator().manual_seed(self.config.seed)
+        self.network = build(config.network, **shape, generator=weights)
+        self.step = self.epoch = self.phase_index = self.epoch_in_phase = 0
+        self.collapsed: set[str] = set()
+        self.rate = self.measuring_s = 0.0
+
+    # the run
+
+    def run(self, resume: bool) -> Iterator[ev.Event]:
+        """All phases, then cut, proof and measurement."""
+        found = checkpoint.latest(self.folder / "checkpoints") if resume and self.folder else None
+        facts = self._restore(found) if found else self._begin_phase(0)
+        yield self._started(resumed=found is not None)
+        if found is None:
+            yield from self._observe(train=None)
+            yield from self._checkpoint()
+        else:
+            self.collapsed = set(facts["collapsed"])
+        while True:
+            while self.epoch_in_phase < self.phase.epochs:
+                yield from self._epoch()
+                if self.controls.stopping:
+                    yield ev.Stopped(**self._where())
+                    return
+            if self.phase_index + 1 == len(self.config.phases):
+                break
+            self._begin_phase(self.phase_index + 1)
+        yield from self._finish()
+
+    def _begin_phase(self, index: int) -> dict[str, Any]:
+        """Install the method of phase `index` and a fresh optimizer."""
+        self.phase_index, self.epoch_in_phase = index, 0
+        if index:
+            self.network = self.method.folded()
+            if self.phase.starts_from == "scratch":
+                self.network.initialise(torch.Generator().manual_seed(self.config.seed))  # type: ignore[operator]
+        self.network = self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.method = start(self.phase, self.network, self.config.momentum, self.config.weight_decay)
+        self.optimizer = torch.optim.SGD(
+            self.method.parameter_groups(),
+            lr=self.phase.lr,
+            momentum=self.config.momentum,
+            nesterov=self.config.momentum > 0,
+            foreach=True,
+        )  # type: ignore[arg-type]
+        return {}
+
+    @property
+    def phase(self) -> Phase:
+        """The settings of the phase that runs now."""
+        return self.config.phases[self.phase_index]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer updates in one pass over the training images."""
+        return math.ceil(len(self.dataset.train.labels) / self.config.batch_size)
+
+    def _where(self) -> dict[str, int]:
+        return {"step": self.step, "epoch": self.epoch, "phase": self.phase_index}
+
+    def _started(self, resumed: bool) -> ev.Started:
+        sites = [{"site": s.site, "kind": s.kind, "total": s.total} for s in self.method.sites]
+        return ev.Started(
+            **self._where(), config=self.config.model_dump(mode="json"), layout=self.layout, sites=sites, resumed=resumed,
+            dense={"macs": self.layout["macs"], "params": self.layout["params"]}, conditions=conditions.described(self.config),
+        )  # fmt: skip
+
+    # one epoch
+
+    def _epoch(self) -> Iterator[ev.Event]:
+        began, self.measuring_s = time.perf_counter(), 0.0
+        self.network.train()
+        loss_sum, right = torch.zeros((), device=self.device), torch.zeros((), dtype=torch.int64, device=self.device)
+        seen, last_word = 0, began
+        for images, labels in batches(
+            self.dataset.train, self.dataset, self.config.batch_size, generator=self.order, train=True
+        ):
+            yield from self._obey()
+            if self.controls.stopping:
+                return
+            latency.wait_while_measured()
+            loss, hits = self._step_(images, labels)
+            loss_sum += loss * len(labels)
+            right += hits
+            seen += len(labels)
+            if (now := time.perf_counter()) - last_word > 0.5:
+                self.rate = seen / max(1e-9, now - began - self.measuring_s)
+                last_word = now
+                yield self._progress(seen)
+        self.epoch += 1
+        self.epoch_in_phase += 1
+        seconds = time.perf_counter() - began - self.measuring_s
+        self.rate = seen / seconds
+        mean = float(loss_sum) / seen
+        if not math.isfinite(mean):
+            rule = (
+                f"the loss must stay finite; got {mean}; lower lr ({self.phase.lr}) or the strengths, and start again"
+            )
+            raise Diverged(f"phase {self.phase.name}, epoch {self.epoch}: {rule}")
+        yield self._progress(seen)
+        yield from self._observe(train=(mean, int(right) / seen, seconds))
+        if (
+            self.config.measure_every
+            and self.epoch % self.config.measure_every == 0
+            and self.epoch < self.config.epochs
+        ):
+            yield self._speed(asked=False)
+        yield from self._checkpoint()
+
+    def _step_(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One update of weights (SGD) and structure (the method), from one backward pass."""
+        progress = (self.epoch_in_phase + (self.step_in_epoch / self.steps_per_epoch)) / self.phase.epochs
+        lr = lr_at(self.phase, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            logits = self.network(images)
+            loss = F.cross_entropy(logits.float(), labels)
+        loss.backward()
+        self.optimizer.step()
+        self.method.after_step_(lr, strength_factor(self.phase, progress))
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return loss.detach(), (logits.argmax(1) == labels).sum()
+
+    @property
+    def step_in_epoch(self) -> int:
+        """Updates done in the epoch that runs now."""
+        return self.step - self.epoch * self.steps_per_epoch
+
+    def _progress(self, seen: int) -> ev.Progress:
+        images = len(self.dataset.train.labels)
+        left = (self.config.epochs - self.epoch) * images - (seen if self.step_in_epoch else 0)
+        fraction = 1 - left / (self.config.epochs * images)
+        return ev.Progress(
+            **self._where(),
+            images_per_s=self.rate,
+            seconds_left=left / max(1e-9, self.rate),
+            epochs=self.config.epochs,
+            fraction=fraction,
+        )
+
+    # watching
+
+    def _observe(self, train: tuple[float, float, float] | None) -> Iterator[ev.Event]:
+        """Accuracy, structure and collapses after an epoch (or, with None, before the first)."""
+        val_loss, val_accuracy = self._evaluate()
+        survival = self.method.survival()
+        counts, start_at = {}, 0
+        for site in self.method.sites:
+            counts[site.site] = int(survival.alive[start_at : start_at + site.total].sum())
+            start_at += site.total
+        loss, accuracy, seconds = train or (math.nan, math.nan, 0.0)
+        progress = self.epoch_in_phase / self.phase.epochs
+        strengths = {
+            kind: value * strength_factor(self.phase, progress) for kind, value in self.method.strengths.items()
+        }
+        yield ev.EpochDone(
+            **self._where(), train_loss=loss, train_accuracy=accuracy, val_loss=val_loss, val_accuracy=val_accuracy,
+            lr=lr_at(self.phase, min(progress, 1 - 1e-9)), strengths=strengths, macs=macs_left(self.layout, counts), seconds=seconds, alive=counts,
+        )  # fmt: skip
+        yield from self._collapses(counts)
+        yield ev.Structure(**self._where(), values=survival.values, alive=survival.alive)
+
+    def _collapses(self, counts: dict[str, int]) -> Iterator[ev.Event]:
+        """What reached zero or came back since the last epoch; a dead block speaks for the layers inside it."""
+        gone = {site for site, alive in counts.items() if alive == 0}
+        for site in self.method.sites:
+            inside = [s for s in counts if s != site.site and s.startswith(site.site.removesuffix("/block") + ".")]
+            owner = any(
+                o.kind == "block" and o.site in gone and site.site.startswith(o.site.removesuffix("/block") + ".")
+                for o in self.method.sites
+            )
+            if owner:
+                continue
+            if site.site in gone - self.collapsed:
+                yield ev.Collapsed(**self._where(), site=site.site, kind=site.kind, takes=inside)
+            elif site.site in self.collapsed - gone:
+                yield ev.Revived(**self._where(), site=site.site, kind=site.kind)
+        self.collapsed = gone
+
+    @torch.inference_mode()
+    def _evaluate(self) -> tuple[float, float]:
+        """(loss, accuracy) on the validation images."""
+        self.network.eval()
+        loss, right = 0.0, 0
+        for images, labels in batches(self.dataset.val, self.dataset, 1000, train=False):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+                logits = self.network(images).float()
+            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+            right += int((logits.argmax(1) == labels).sum())
+        self.network.train()
+        return loss / len(self.dataset.val.labels), right / len(self.dataset.val.labels)
+
+    def _speed(self, asked: bool) -> ev.Speed:
+        """Time the network that would be cut now against the dense one; training pauses."""
+        began = time.perf_counter()
+        done = cut.cut(self.network, self.dataset, self.config.network)
+        speed = cut.timed(
+            done, self.dataset, batch=self.config.batch_size, device=self.config.device, budget_s=MEASURE_BUDGET_S
+        )
+        self.measuring_s += time.perf_counter() - began
+        return ev.Speed(**self._where(), speed=speed.model_dump(mode="json"), asked=asked)
+
+    # controls
+
+    def _obey(self) -> Iterator[ev.Event]:
+        """Let everything take effect that is due at this step."""
+        for request in self.controls.due(self.step):
+            yield from self._apply(request)
+
+    def _apply(self, request: Request) -> Iterator[ev.Event]:
+        where = self._where()
+        if request.control == "strength":
+            if request.kind not in self.method.strengths:
+                self.controls.applied(request, self.step)
+                offered = " or ".join(self.method.strengths) or "nothing in this phase"
+                yield ev.Notice(**where, text=f"strength of {request.kind} has no effect: this run learns {offered}")
+                return
+            before, value = self.method.strengths[request.kind], float(request.value or 0.0)
+            self.method.strengths[request.kind] = value
+            self.controls.applied(request, self.step)
+            yield ev.Steered(**where, control="strength", kind=request.kind, value=value, before=before)
+        elif request.control == "measure":
+            self.controls.applied(request, self.step)
+            yield self._speed(asked=True)
+        elif request.control == "pause":
+            self.controls.applied(request, self.step)
+            yield from self._pause()
+        elif request.control == "stop":
+            self.controls.applied(request, self.step)
+            self.controls.stopping = True
+        else:
+            self.controls.applied(request, self.step)
+
+    def _pause(self) -> Iterator[ev.Event]:
+        began = time.perf_counter()
+        yield ev.Paused(**self._where())
+        while not self.controls.stopping:
+            request = self.controls.wait()
+            if request.control == "continue":
+                self.controls.applied(request, self.step)
+                yield ev.Continued(**self._where())
+                break
+            if request.control != "pause":
+                yield from self._apply(request)
+            else:
+                self.controls.applied(request, self.step)
+        self.measuring_s += time.perf_counter() - began
+
+    # checkpoints
+
+    def _checkpoint(self) -> Iterator[ev.Event]:
+        if self.folder is None:
+            return
+        momenta = [
+            self.optimizer.state[p]["momentum_buffer"]
+            for g in self.optimizer.param_groups
+            for p in g["params"]
+            if self.optimizer.state[p]
+        ]
+        tensors = {f"weights/{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"momentum/{i:05d}": m for i, m in enumerate(momenta)}
+        tensors |= {f"method/{k}": v for k, v in self.method.state_tensors().items()}
+        tensors["order"] = self.order.get_state()
+        facts = self._where() | {
+            "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed),
+            "config": self.config.model_dump(mode="json"),
+        }  # fmt: skip
+        checkpoint.save(self.folder / "checkpoints" / f"{self.epoch:05d}.safetensors", tensors, facts)
+        yield ev.Checkpointed(**self._where(), file=f"{self.epoch:05d}.safetensors")
+
+    def _restore(self, file: Path) -> dict[str, Any]:
+        """Stand where the checkpoint stood."""
+        tensors, facts = checkpoint.load(file)
+        if facts["config"] != self.config.model_dump(mode="json"):
+            raise BadInput(f"{file} must be of the same settings as the run; they differ; start a new run instead")
+        for index in range(facts["phase"] + 1):
+            self._begin_phase(index)
+        self.step, self.epoch, self.epoch_in_phase = facts["step"], facts["epoch"], facts["epoch_in_phase"]
+        self.network.load_state_dict(_part(tensors, "weights/"))
+        momenta = _part(tensors, "momentum/")
+        if momenta:
+            everyone = [p for g in self.optimizer.param_groups for p in g["params"]]
+            for parameter, momentum in zip(everyone, momenta.values(), strict=True):
+                self.optimizer.state[parameter]["momentum_buffer"] = momentum.to(
+                    parameter.device, memory_format=torch.preserve_format
+                )
+        self.method.load_state_tensors(_part(tensors, "method/"))
+        self.method.strengths.update(facts["strengths"])
+        self.order.set_state(tensors["order"])
+        return facts
+
+    # the end
+
+    def _finish(self) -> Iterator[ev.Event]:
+        """Cut, prove, time, save."""
+        trained: nn.Module = self.network.eval()
+        about = {
+            "network": self.config.network,
+            "dataset": self.config.dataset,
+            "config": self.config.model_dump(mode="json"),
+        }
+        result = cut.result_of(
+            trained,
+            self.dataset,
+            source=self.config.network,
+            folder=self.folder,
+            batch=self.config.batch_size,
+            device=self.config.device,
+            about=about,
+        )
+        result["accuracy"]["val"] = self._evaluate()[1]
+        survival, start_at, rows = self.method.survival(), 0, []
+        for site in self.method.sites:
+            alive = int(survival.alive[start_at : start_at + site.total].sum())
+            rows.append({"site": site.site, "kind": site.kind, "alive": alive, "total": site.total})
+            start_at += site.total
+        result |= {
+            "survival": rows,
+            "weights_sha256": checkpoint.weights_sha256(trained.state_dict()),
+            "conditions": conditions.described(self.config),
+        }
+        if self.config.measure_every:
+            yield ev.Speed(**self._where(), speed=result["speed"])
+        yield ev.Finished(**self._where(), result=result)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in sorted(tensors.items()) if name.startswith(prefix)}

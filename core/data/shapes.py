@@ -16,8 +16,8 @@ from core.data.drawing import FAMILIES, Field
 SEED = 20160812
 SIDE = 32
 PER_CLASS = (400, 50, 100)  # training, validation, test
-NOISE = (0.02, 0.13)  # standard deviation, least and most, where white is 1
-LEAST_CONTRAST = 0.35  # distance of the two colours in the RGB cube, before shading and noise
+NOISE = (0.01, 0.06)  # standard deviation, least and most, where white is 1
+LEAST_CONTRAST = 0.6  # distance of the two colours in the RGB cube, before shading and noise
 
 
 def load() -> Dataset:
@@ -73,7 +73,7 @@ def _ink(field: Field, texture: bool, num: int, random: np.random.Generator) -> 
     """How much of every pixel the shape covers, (N, P), 0..1, edges smooth over a pixel."""
     u = random.random((num, 4, 1), dtype=np.float32)
     size, turn, left, top = np.moveaxis(random.random((num, 4, 1), dtype=np.float32), 1, 0)
-    size = 0.38 + 0.42 * size
+    size = 0.5 + 0.35 * size
     turn = (2 * np.pi * turn if texture else np.pi / 2 * (turn - 0.5)).astype(np.float32)
     room = np.maximum(0.95 - size, 0) if not texture else np.float32(0.6)
     x, y = _grid()
@@ -97,12 +97,12 @@ def _colours(num: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
 
 
 def _bar(num: int, random: np.random.Generator) -> np.ndarray:
-    """A thin straight bar across half of the pictures, (N, P), 0..1."""
+    """A thin straight bar across three pictures of ten, (N, P), 0..1."""
     turn, shift, width, there = np.moveaxis(random.random((num, 4, 1), dtype=np.float32), 1, 0)
     x, y = _grid()
     across = np.cos(np.pi * turn) * x + np.sin(np.pi * turn) * y - (1.2 * shift - 0.6)
-    bar = np.clip(0.5 - (np.abs(across) - 0.04 - 0.06 * width) * (SIDE / 2), 0, 1)
-    return bar * (there < 0.5)
+    bar = np.clip(0.5 - (np.abs(across) - 0.03 - 0.05 * width) * (SIDE / 2), 0, 1)
+    return bar * (there < 0.3)
 
 
 def _shading(num: int, random: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,99 @@
+"""Submitting runs and steering them: what the command line and the dashboard call. No torch."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+from core.config import RunConfig
+from core.controls import CONTROLS
+from core.errors import BadInput, one_of
+from core.runs.folder import Recorder, RunFolder
+from core.runs.home import data_dir, spawn
+from core.runs.store import OVER, Run, Store
+
+
+def new_run(
+    store: Store,
+    config: RunConfig,
+    *,
+    role: str = "method",
+    family: str | None = None,
+    parent: str | None = None,
+    foreground: bool = False,
+) -> str:
+    """Queue a run and write its folder's description; returns its name. Nothing is started yet."""
+    name = f"{config.preset}-{secrets.token_hex(3)}"
+    settings = config.model_dump(mode="json")
+    kin: dict[str, Any] = {"family": family or name, "parent": parent, "role": role, "seed": config.seed}
+    created = time.time()
+    Recorder(RunFolder(store.root / name)).describe(
+        run=name, preset=config.preset, config=settings, created=created, **kin
+    )
+    store.add(
+        Run(
+            id=name,
+            created=created,
+            preset=config.preset,
+            config=settings,
+            state="queued",
+            foreground=foreground,
+            **kin,
+        )
+    )
+    return name
+
+
+def submit(store: Store, config: RunConfig, **kin: Any) -> str:
+    """Queue a run for the background and make sure that a dispatcher lives; returns its name at once."""
+    name = new_run(store, config, **kin)
+    ensure_dispatcher(store.root)
+    return name
+
+
+def resume_in_background(store: Store, run: str) -> None:
+    """Let a lost, stopped or failed run go on from its last checkpoint, in the background."""
+    store.requeue(run)
+    ensure_dispatcher(store.root)
+
+
+def ensure_dispatcher(root: Path) -> None:
+    """Start a dispatcher for `root`; where one lives already, the new one sees its lock and leaves."""
+    data = data_dir()
+    spawn("core.runs.dispatcher", str(root), *([str(data)] if data else []), log=root / "dispatcher.log")
+
+
+def steer(store: Store, run: str, control: str, argument: str | None = None) -> int:
+    """Ask something of a living run; returns the request's number. `strength` takes `KIND=VALUE`.
+
+    Raises BadInput naming control, rule and value; WrongMoment when the run is over.
+    """
+    if control not in CONTROLS:
+        raise one_of("control", control, CONTROLS)
+    if control != "strength":
+        return store.ask(run, control)
+    kind, _, text = (argument or "").partition("=")
+    if kind not in ("filter", "block"):
+        raise one_of("strength KIND=VALUE: kind", kind, ("filter", "block"))
+    try:
+        value = float(text)
+    except ValueError:
+        raise BadInput(f"strength {kind} must be a number between 0 and 10; got {text!r}") from None
+    if not 0 <= value <= 10:
+        raise BadInput(
+            f"strength {kind} must be between 0 and 10; got {text}; the nearest valid value is {0 if not value > 0 else 10}"
+        )
+    return store.ask(run, "strength", kind, value)
+
+
+def wait_applied(store: Store, run: str, seq: int, timeout_s: float = 30.0) -> int | None:
+    """The step at which request `seq` took effect; None when it has not within `timeout_s` or the run is over."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        step = store.applied_step(seq)
+        if step is not None or store.get(run).state in OVER:
+            return step
+        time.sleep(0.1)
+    return None

@@ -1,0 +1,152 @@
+"""The inference lane: a warm process that answers quick questions about a run's network, beside training.
+
+`python -m core.runs.lane ROOT [DATA]`. One thread of computation, models kept in memory, started on the first
+question, gone after ten idle minutes. Protocol: see `lane_client`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socketserver
+import sys
+import threading
+import time
+import traceback
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
+
+from core import attribution, checkpoint
+from core.config import RunConfig
+from core.data import load
+from core.data.dataset import Dataset
+from core.errors import BadInput, one_of
+from core.methods import start
+from core.networks import build
+from core.runs.folder import RunFolder
+from core.runs.home import identity
+from core.runs.lane_client import publish
+
+IDLE_S = 600.0
+
+
+class Lane(socketserver.ThreadingTCPServer):
+    """Listens on 127.0.0.1; answers one question at a time."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, data: Path | None) -> None:
+        super().__init__(("127.0.0.1", 0), Line)
+        self.token, self.data = secrets.token_hex(16), data
+        self.turn, self.last_question = threading.Lock(), time.monotonic()
+        self.dataset = lru_cache(4)(lambda name: load(name, data))
+        self.network = lru_cache(16)(self._network)
+
+    def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one question, or {error: sentence}."""
+        questions = {"predict": self.predict, "ready": lambda: {"ready": True}}
+        self.last_question = time.monotonic()
+        try:
+            if asked.pop("token", None) != self.token:
+                raise BadInput("the lane answers only who knows its secret; ask through lane_client")
+            question = asked.pop("question", "")
+            if question not in questions:
+                raise one_of("question", question, questions)
+            with self.turn:
+                return questions[question](**asked)
+        except BadInput as error:
+            return {"error": str(error)}
+        except Exception as error:
+            traceback.print_exc()
+            return {
+                "error": f"the lane could not answer ({type(error).__name__}); the reason is in lane.log; ask again"
+            }
+
+    def predict(self, folder: str, index: int, epoch: int | None = None, split: str = "test") -> dict[str, Any]:
+        """What the network of a run says about one image, after `epoch` epochs (None: the newest checkpoint)."""
+        network, config, done = self.network(folder, _which(RunFolder(Path(folder)), epoch))
+        dataset: Dataset = self.dataset(config.dataset)
+        part = getattr(dataset, split)
+        index %= len(part)
+        pixels = part.images[index : index + 1]
+        image = dataset.normalise(pixels)
+        with torch.no_grad():
+            probabilities = network(image).softmax(1)[0]
+        said = int(probabilities.argmax())
+        return {
+            "epoch": done, "index": index, "images": len(part), "label": int(part.labels[index]), "said": said,
+            "class_names": list(dataset.class_names), "probabilities": [round(float(p), 4) for p in probabilities],
+            "pixels": pixels[0].permute(1, 2, 0).tolist(), "attribution": _rounded(attribution.integrated_gradients(network, image, said)),
+        }  # fmt: skip
+
+    def _network(self, folder: str, file: str) -> tuple[nn.Module, RunConfig, int]:
+        """The network of a checkpoint, in eval mode."""
+        tensors, facts = checkpoint.load(Path(file))
+        config = RunConfig.model_validate(facts["config"])
+        dataset = self.dataset(config.dataset)
+        network = build(
+            config.network,
+            num_classes=len(dataset.class_names),
+            in_channels=dataset.shape[0],
+            image_size=dataset.shape[1],
+        )
+        method = start(config.phases[facts["phase"]], network, config.momentum, config.weight_decay)
+        method.network.load_state_dict(
+            {k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")}
+        )
+        return method.network.eval(), config, facts["epoch"]
+
+
+class Line(socketserver.StreamRequestHandler):
+    """One question, one answer."""
+
+    def handle(self) -> None:
+        """Read a line of JSON (up to 64 KiB), write a line of JSON."""
+        try:
+            asked = json.loads(self.rfile.readline(65_536))
+        except json.JSONDecodeError:
+            return
+        lane: Lane = self.server  # type: ignore[assignment]
+        self.wfile.write((json.dumps(lane.answer(asked)) + "\n").encode())
+
+
+def _which(folder: RunFolder, epoch: int | None) -> str:
+    """The checkpoint after `epoch` epochs, or the nearest one before it that is kept."""
+    files = sorted(folder.checkpoints.glob("[0-9]*.safetensors"))
+    kept = [file for file in files if epoch is None or int(file.stem) <= epoch]
+    if not kept:
+        raise BadInput(
+            f"{folder.path.name} must have a checkpoint at or before epoch {epoch}; it has {len(files)} in all; wait for its first epoch"
+        )
+    return str(kept[-1])
+
+
+def _rounded(values: Tensor) -> list[list[float]]:
+    scale = float(values.abs().max()) or 1.0
+    return [[round(v / scale, 3) for v in row] for row in values.tolist()]
+
+
+def main(root: Path, data: Path | None) -> None:
+    """Serve until idle for ten minutes; a second lane for the same folder leaves at once."""
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(1)
+    try:
+        with FileLock(root / "lane.lock", timeout=0), Lane(data) as lane:
+            pid, created = identity()
+            threading.Thread(target=lane.serve_forever, daemon=True).start()
+            publish(root, {"port": lane.server_address[1], "token": lane.token, "pid": pid, "created": created})
+            while time.monotonic() - lane.last_question < IDLE_S:
+                time.sleep(1)
+            lane.shutdown()
+    except Timeout:
+        return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

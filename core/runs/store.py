@@ -1,0 +1,317 @@
+"""The run store: which runs exist, in which state, and what people asked of them.
+
+SQLite in WAL mode through SQLAlchemy, at `RUNS/store.db`: short transactions, readers never block the writer.
+What a run recorded (events, histories, checkpoints) lies in its folder (`core.runs.folder`). Every change of state
+is one transaction. No torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Float,
+    Integer,
+    String,
+    Text,
+    create_engine,
+    delete,
+    event,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from core.errors import BadInput, WrongMoment
+from core.runs.home import is_alive, slots
+
+State = Literal["queued", "starting", "running", "paused", "finished", "stopped", "failed", "lost"]
+LIVING = ("starting", "running", "paused")
+OVER = ("finished", "stopped", "failed", "lost")
+SCHEMA_VERSION = 1
+SILENT_S = 90.0  # a living process without a heartbeat for so long counts as lost
+
+
+class Base(DeclarativeBase):
+    """Tables of the store."""
+
+
+class Run(Base):
+    """One run: settings, kinship, state, the process that has it, and its result."""
+
+    __tablename__ = "runs"
+    id: Mapped[str] = mapped_column(String, primary_key=True)
+    name: Mapped[str] = mapped_column(String, default="")
+    created: Mapped[float] = mapped_column(Float)
+    preset: Mapped[str] = mapped_column(String)
+    config: Mapped[dict[str, Any]] = mapped_column(JSON)
+    family: Mapped[str] = mapped_column(String)
+    parent: Mapped[str | None] = mapped_column(String, default=None)
+    role: Mapped[str] = mapped_column(String, default="method")
+    seed: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(String, default="queued", index=True)
+    foreground: Mapped[bool] = mapped_column(Boolean, default=False)
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    pid: Mapped[int | None] = mapped_column(Integer, default=None)
+    pid_created: Mapped[float | None] = mapped_column(Float, default=None)
+    heartbeat: Mapped[float | None] = mapped_column(Float, default=None)
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    error: Mapped[str | None] = mapped_column(Text, default=None)
+    deleted: Mapped[bool] = mapped_column(Boolean, default=False)
+
+
+class Control(Base):
+    """One thing a person asked of a run; `applied` is the step at which it took effect."""
+
+    __tablename__ = "controls"
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    run: Mapped[str] = mapped_column(String, index=True)
+    control: Mapped[str] = mapped_column(String)
+    kind: Mapped[str] = mapped_column(String, default="")
+    value: Mapped[float | None] = mapped_column(Float, default=None)
+    created: Mapped[float] = mapped_column(Float)
+    applied: Mapped[int | None] = mapped_column(Integer, default=None)
+
+
+MIGRATIONS: dict[int, list[str]] = {}  # from version N to N + 1: statements
+
+
+class Store:
+    """Reads and writes the store of one runs folder; safe to use from several processes at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._engine = _engine(root / "store.db")
+        with self._write() as session:
+            _migrate(session)
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        with Session(self._engine, expire_on_commit=False) as session:
+            session.execute(text("BEGIN IMMEDIATE"))
+            yield session
+            session.commit()
+
+    @contextmanager
+    def _read(self) -> Iterator[Session]:
+        with Session(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    # reading
+
+    def get(self, run: str) -> Run:
+        """The row of `run` (a unique beginning of its name is enough); BadInput where there is none."""
+        with self._read() as session:
+            row = session.get(Run, run)
+            if row is None:
+                near = (
+                    session.scalars(select(Run).where(Run.id.startswith(run, autoescape=True)).limit(2)).all()
+                    if run
+                    else []
+                )
+                row = near[0] if len(near) == 1 else None
+        if row is None or row.deleted:
+            raise BadInput(f"run must be one that exists in {self.root}; got {run!r}; `python -m core runs` lists them")
+        return row
+
+    def all(self) -> list[Run]:
+        """Every run that was not deleted, newest first."""
+        with self._read() as session:
+            return list(session.scalars(select(Run).where(~Run.deleted).order_by(Run.created.desc(), Run.id.desc())))
+
+    def controls(self, run: str) -> list[Control]:
+        """What was asked of `run`, in order."""
+        with self._read() as session:
+            return list(session.scalars(select(Control).where(Control.run == run).order_by(Control.seq)))
+
+    # submitting and claiming
+
+    def add(self, run: Run) -> None:
+        """Queue a new run."""
+        with self._write() as session:
+            session.add(run)
+
+    def claim(self, run: str, pid: int, created: float, *, states: tuple[str, ...] = ("queued",)) -> bool:
+        """Take a slot for `run` and mark it starting under a new attempt number; False while no slot is free.
+
+        Raises WrongMoment when the run is not in one of `states`, so that two processes never train one run.
+        """
+        with self._write() as session:
+            row = session.get_one(Run, run)
+            if row.state not in states:
+                raise WrongMoment(f"run {run} must be {' or '.join(states)} to start; it is {row.state}")
+            if _busy(session) >= slots():
+                return False
+            row.state, row.attempt, row.error = "starting", row.attempt + 1, None
+            row.pid, row.pid_created, row.heartbeat = pid, created, time.time()
+            return True
+
+    def hand_over(self, run: str, pid: int, created: float) -> None:
+        """The slot claimed for `run` now belongs to the process `pid` (the worker just started)."""
+        self._set(run, pid=pid, pid_created=created, heartbeat=time.time())
+
+    def reclaim_slot(self, run: str) -> bool:
+        """A paused run takes a slot again; False while none is free."""
+        with self._write() as session:
+            if _busy(session) >= slots():
+                return False
+            session.get_one(Run, run).state = "running"
+            return True
+
+    def next_queued(self) -> str | None:
+        """The oldest run waiting for a background worker."""
+        with self._read() as session:
+            query = select(Run.id).where(Run.state == "queued", ~Run.foreground, ~Run.deleted)
+            return session.scalars(query.order_by(Run.created).limit(1)).first()
+
+    def requeue(self, run: str, *, foreground: bool = False) -> None:
+        """A lost, stopped or failed run waits for a slot again; it will go on from its last checkpoint."""
+        with self._write() as session:
+            row = session.get_one(Run, run)
+            if row.state not in ("lost", "stopped", "failed", "queued"):
+                raise WrongMoment(f"run {run} must be lost, stopped or failed to be resumed; it is {row.state}")
+            row.state, row.foreground, row.pid, row.error = "queued", foreground, None, None
+            session.execute(
+                delete(Control).where(Control.run == run, Control.applied.is_(None), Control.control != "strength")
+            )
+
+    # what a worker writes
+
+    def set_state(
+        self, run: str, state: State, *, error: str | None = None, result: dict[str, Any] | None = None
+    ) -> None:
+        """Move `run` to `state`, with the error of a failed or the result of a finished one."""
+        changes: dict[str, Any] = {"state": state, "heartbeat": time.time()}
+        if error is not None:
+            changes["error"] = error
+        if result is not None:
+            changes["result"] = result
+        if state in OVER:
+            changes["pid"] = None
+        self._set(run, **changes)
+
+    def beat(self, run: str, progress: dict[str, Any] | None) -> None:
+        """A sign of life, with where training stands."""
+        changes: dict[str, Any] = {"heartbeat": time.time()}
+        if progress is not None:
+            changes["progress"] = progress
+        self._set(run, **changes)
+
+    def fix_config(self, run: str, config: dict[str, Any]) -> None:
+        """Write down the settings as fixed at the first start (precision, device, threads)."""
+        self._set(run, config=config)
+
+    def pending(self, run: str) -> list[Control]:
+        """Controls that have not taken effect yet, in order."""
+        with self._read() as session:
+            query = select(Control).where(Control.run == run, Control.applied.is_(None)).order_by(Control.seq)
+            return list(session.scalars(query))
+
+    def applied_from(self, run: str, step: int) -> list[Control]:
+        """Strength changes that took effect at `step` or later: what an attempt from there must replay."""
+        with self._read() as session:
+            query = select(Control).where(Control.run == run, Control.control == "strength", Control.applied >= step)
+            return list(session.scalars(query.order_by(Control.applied, Control.seq)))
+
+    def mark_applied(self, seq: int, step: int) -> None:
+        """Control `seq` took effect at `step`."""
+        with self._write() as session:
+            session.execute(update(Control).where(Control.seq == seq).values(applied=step))
+
+    # what a person asks
+
+    def ask(self, run: str, control: str, kind: str = "", value: float | None = None) -> int:
+        """Record a control for a living run; returns its number. WrongMoment when the run is over."""
+        with self._write() as session:
+            row = session.get_one(Run, run)
+            if row.state in OVER:
+                raise WrongMoment(
+                    f"run {run} must be living to {control}; it is {row.state}; start a new one or resume it"
+                )
+            request = Control(run=run, control=control, kind=kind, value=value, created=time.time())
+            session.add(request)
+            session.flush()
+            if row.state == "queued" and control == "stop":
+                row.state, request.applied = "stopped", 0
+            return request.seq
+
+    def applied_step(self, seq: int) -> int | None:
+        """The step at which control `seq` took effect, None while it has not."""
+        with self._read() as session:
+            return session.scalar(select(Control.applied).where(Control.seq == seq))
+
+    def rename(self, run: str, name: str) -> None:
+        """Give `run` a name of a person's own (up to 80 characters)."""
+        self._set(run, name=name.strip()[:80])
+
+    def set_deleted(self, run: str, deleted: bool) -> None:
+        """Hide a run from every list, or bring it back; its files stay. WrongMoment while it is living."""
+        row = self.get(run) if deleted else None
+        if row is not None and row.state in LIVING:
+            raise WrongMoment(f"run {run} must be over before it is deleted; it is {row.state}; stop it first")
+        self._set(run, deleted=deleted)
+
+    # watching over the living
+
+    def mark_lost(self) -> list[str]:
+        """Mark every run whose process is gone, or silent for 90 s, as lost; returns their names."""
+        lost = []
+        with self._write() as session:
+            for row in session.scalars(select(Run).where(Run.state.in_(LIVING))):
+                silent = time.time() - (row.heartbeat or 0) > SILENT_S
+                if silent or not is_alive(row.pid, row.pid_created):
+                    row.state, row.pid = "lost", None
+                    row.error = "the process that trained it ended without a word; continue it from its last checkpoint"
+                    lost.append(row.id)
+        return lost
+
+    def has_work(self) -> bool:
+        """Whether a dispatcher still has something to wait for."""
+        with self._read() as session:
+            query = select(func.count()).where(Run.state.in_(("queued", *LIVING)), ~Run.deleted)
+            return bool(session.scalar(query))
+
+    def _set(self, run: str, **changes: Any) -> None:
+        with self._write() as session:
+            session.execute(update(Run).where(Run.id == run).values(**changes))
+
+
+def _busy(session: Session) -> int:
+    return session.scalar(select(func.count()).where(Run.state.in_(("starting", "running")))) or 0
+
+
+def _engine(file: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 20})
+
+    @event.listens_for(engine, "connect")
+    def _settings(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun by hand, IMMEDIATE for writers
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=20000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _migrate(session: Session) -> None:
+    """Create the tables, or bring an older store up to this version; BadInput for a newer one."""
+    found = session.execute(text("PRAGMA user_version")).scalar_one()
+    if found > SCHEMA_VERSION:
+        raise BadInput(
+            f"store version must be at most {SCHEMA_VERSION}; got {found}; update Espalier or use another runs folder"
+        )
+    if found == 0:
+        Base.metadata.create_all(session.connection())
+    for version in range(found or SCHEMA_VERSION, SCHEMA_VERSION):
+        for statement in MIGRATIONS[version]:
+            session.execute(text(statement))
+    session.execute(text(f"PRAGMA user_version={SCHEMA_VERSION}"))

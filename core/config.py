@@ -75,8 +75,9 @@ class Phase(Frozen):
     strength_schedule: StrengthSchedule = _field(
         "constant",
         "Strength schedule",
-        "constant, or ramp: from 0 linearly to the full strength over `ramp` of the phase.",
+        "constant, or ramp: linearly from `ramp_from` to the full strength over `ramp` of the phase.",
     )
+    ramp_from: float = _field(0.0, "Ramp starts at", "Fraction of the full strength at which `ramp` begins.", ge=0, le=1)
     ramp: float = _field(0.5, "Ramp length", "Fraction of the phase over which `ramp` rises.", gt=0, le=1)
 
     @field_validator("lr_drops")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -27,8 +28,14 @@ class DamagedFile(BadInput):
 
 
 def one_of(where: str, got: object, valid: Iterable[str]) -> BadInput:
-    """The error for an unknown choice: names the place, what came, and the nearest valid choices."""
+    """The error for an unknown choice: names the place, what came, and the nearest valid choice."""
     choices = sorted(valid)
-    near = difflib.get_close_matches(str(got), choices, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = max(choices, key=lambda choice: _likeness(choice, str(got)), default=None)
+    hint = f"; did you mean {near!r}?" if near is not None and _likeness(near, str(got)) > 0.5 else ""
     return BadInput(f"{where} must be one of {', '.join(choices)}; got {str(got)!r}{hint}")
+
+
+def _likeness(choice: str, got: str) -> float:
+    """How alike two words are; a common beginning counts twice, as people mistype ends."""
+    common = len(os.path.commonprefix([choice, got])) / max(1, len(choice), len(got))
+    return difflib.SequenceMatcher(None, choice, got).ratio() + common

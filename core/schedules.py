@@ -18,5 +18,7 @@ def lr_at(phase: Phase, progress: float) -> float:
 
 
 def strength_factor(phase: Phase, progress: float) -> float:
-    """Fraction of the full strength at `progress`: 1, or a linear ramp from 0 over `phase.ramp`."""
-    return min(1.0, progress / phase.ramp) if phase.strength_schedule == "ramp" else 1.0
+    """Fraction of the full strength at `progress`: 1, or linear from `phase.ramp_from` to 1 over `phase.ramp`."""
+    if phase.strength_schedule == "constant":
+        return 1.0
+    return min(1.0, phase.ramp_from + (1 - phase.ramp_from) * progress / phase.ramp)

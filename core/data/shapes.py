@@ -28,8 +28,8 @@ def load() -> Dataset:
     ends = np.cumsum((0, *PER_CLASS))
     splits = []
     for start, end in pairwise(ends):
-        pixels = drawn[:, start:end].reshape(-1, SIDE, SIDE, 3)
-        splits.append(split_of(pixels, np.repeat(np.arange(len(fields)), end - start)))
+        pixels = drawn[:, start:end].swapaxes(0, 1).reshape(-1, SIDE, SIDE, 3)  # the classes take turns
+        splits.append(split_of(pixels, np.tile(np.arange(len(fields)), end - start)))
     mean, std = mean_and_std(splits[0].images)
     return Dataset(
         name="shapes",
@@ -106,7 +106,7 @@ def _bar(num: int, random: np.random.Generator) -> np.ndarray:
 
 
 def _shading(num: int, random: np.random.Generator) -> np.ndarray:
-    """A brightness that falls off to one side, (N, P), about 0.55..1.1."""
+    """A brightness that falls off to one side, (N, P), about 0.6..1.2."""
     turn, depth = np.moveaxis(random.random((num, 2, 1), dtype=np.float32), 1, 0)
     x, y = _grid()
     slope = np.cos(2 * np.pi * turn) * x + np.sin(2 * np.pi * turn) * y

@@ -40,7 +40,7 @@ class FactorBatchNorm2d(nn.BatchNorm2d):
 
     def scaled(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The affine vectors that count, each (C,)."""
-        return self.factor * self.weight, self.factor * self.bias  # a tenth of a percent of a training step
+        return self.factor * self.weight, self.factor * self.bias
 
 
 class FactorConv2d(nn.Conv2d):

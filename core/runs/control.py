@@ -9,6 +9,8 @@ from typing import Any
 
 from core.config import RunConfig
 from core.controls import CONTROLS
+from core.data import missing
+from core.data.names import DATASETS
 from core.errors import BadInput, one_of
 from core.runs.folder import Recorder, RunFolder
 from core.runs.home import data_dir, spawn
@@ -44,6 +46,18 @@ def new_run(
         )
     )
     return name
+
+
+def check_data(config: RunConfig) -> None:
+    """BadInput when the files of the run's data set are not there: says which, and where to get them."""
+    folder = data_dir()
+    gone = missing(config.dataset, folder)
+    if gone:
+        where = f"the folder of data sets ({folder})" if folder else "a folder of data sets"
+        raise BadInput(
+            f"dataset {config.dataset} must have {gone[0]} in {where}; got {'no such file' if folder else 'no folder'}; "
+            f"download it from {DATASETS[config.dataset].source} and set ESPALIER_DATA or --data, or take digits or shapes, which are built in"
+        )
 
 
 def submit(store: Store, config: RunConfig, **kin: Any) -> str:

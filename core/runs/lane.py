@@ -26,10 +26,9 @@ from core.config import RunConfig
 from core.data import load
 from core.data.dataset import Dataset
 from core.errors import BadInput, one_of
-from core.methods import start
-from core.networks import build
 from core.runs.folder import RunFolder
 from core.runs.home import identity
+from core.runs.jobs import trained_network
 from core.runs.lane_client import publish
 
 IDLE_S = 600.0
@@ -87,20 +86,9 @@ class Lane(socketserver.ThreadingTCPServer):
 
     def _network(self, folder: str, file: str) -> tuple[nn.Module, RunConfig, int]:
         """The network of a checkpoint, in eval mode."""
-        tensors, facts = checkpoint.load(Path(file))
-        config = RunConfig.model_validate(facts["config"])
-        dataset = self.dataset(config.dataset)
-        network = build(
-            config.network,
-            num_classes=len(dataset.class_names),
-            in_channels=dataset.shape[0],
-            image_size=dataset.shape[1],
-        )
-        method = start(config.phases[facts["phase"]], network, config.momentum, config.weight_decay)
-        method.network.load_state_dict(
-            {k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")}
-        )
-        return method.network.eval(), config, facts["epoch"]
+        config = checkpoint.load(Path(file))[1]["config"]
+        network, settings, _, epoch = trained_network(Path(file), self.dataset(config["dataset"]))
+        return network, settings, epoch
 
 
 class Line(socketserver.StreamRequestHandler):

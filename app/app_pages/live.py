@@ -1,0 +1,247 @@
+"""Live: a run as it trains, and the controls that steer it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, theme
+from app.app_pages import parts
+from app.app_pages.prediction import prediction
+from app.components.live_chart import plotly_loader
+from app.runs import RunView, is_living, row_of, store, view_of
+from core.errors import BadInput, WrongMoment
+from core.runs.control import resume_in_background, steer
+from core.runs.store import Run
+
+TICK_S = 1.0
+
+
+def page() -> None:
+    """The selected run, live."""
+    plotly_loader()
+    run = parts.chosen_run()
+    if run is None:
+        parts.invitation("No run yet: the network, its accuracy and what dies appear here as soon as one trains.")
+        return
+    row = row_of(run)
+    st.fragment(_watch, run_every=TICK_S if is_living(row) else None)(run)
+    prediction(run)
+
+
+def _watch(run: str) -> None:
+    """One look at the run; repeats every second while it lives."""
+    row, view = row_of(run), view_of(run)
+    was = st.session_state.get(f"state-{run}")
+    now = row.state if row else "recorded"
+    st.session_state[f"state-{run}"] = now
+    if was is not None and was != now and is_living(row) != (was in ("queued", "starting", "running", "paused")):
+        st.rerun()  # the run ended or came back: change the rhythm of looking
+    parts.header(row, view)
+    _progress(row, view)
+    theme.kpi_row(parts.tiles(view, row))
+    with theme.card("The network as it stands", key="tree"):
+        parts.tree(view, key=f"tree-{run}", follow=True)
+    if row is not None:
+        _controls(row, view)
+    if view.started and view.epochs:
+        _figures(view)
+    elif is_living(row):
+        st.caption("The network and its data are being made ready; the first numbers come within a few seconds.")
+
+
+def _progress(row: Run | None, view: RunView) -> None:
+    if row is None or row.state not in ("running", "paused", "starting"):
+        return
+    done = row.progress or {}
+    words = (
+        "starting"
+        if not done
+        else f"epoch {done['epoch']} of {done['epochs']} · {done['images_per_s']:,.0f} images/s · {parts.clock(done['seconds_left'])} left"
+    )
+    if done and done["fraction"] >= 1:
+        words = "trained; cutting, proving and timing the compact network"
+    st.progress(min(1.0, max(0.0, done.get("fraction", 0.0))), text="paused" if row.state == "paused" else words)
+
+
+def _controls(row: Run, view: RunView) -> None:
+    """Pause, continue, stop, measure, and a strength for each kind; or continue what ended early."""
+    if row.state in ("lost", "stopped", "failed"):
+        st.button(
+            "Continue from the last checkpoint",
+            key="resume",
+            icon="▶️",
+            type="primary",
+            on_click=_resume,
+            args=(row.id,),
+        )
+        return
+    if not is_living(row):
+        return
+    with theme.card(
+        "Steer", "What you change here takes effect at the next step and is marked on every time axis.", key="steer"
+    ):
+        kinds = [
+            kind
+            for kind in ("filter", "block")
+            if any(s["kind"] in (kind, "neuron" if kind == "filter" else kind) for s in view.sites)
+        ]
+        columns = st.columns([1, 1, 1.3, *[2.2] * len(kinds)], vertical_alignment="bottom")
+        paused = row.state == "paused"
+        columns[0].button(
+            "Continue" if paused else "Pause", key="pause", icon="▶️" if paused else "⏸️", width="stretch", on_click=_ask,
+            args=(row.id, "continue" if paused else "pause"), disabled=row.state in ("queued", "starting"),
+        )  # fmt: skip
+        columns[1].button("Stop", key="stop", icon="⏹️", width="stretch", on_click=_ask, args=(row.id, "stop"))
+        columns[2].button(
+            "Measure speed",
+            key="measure-now",
+            icon="⏱️",
+            width="stretch",
+            on_click=_ask,
+            args=(row.id, "measure"),
+            disabled=row.state in ("queued", "starting"),
+        )
+        for column, kind in zip(columns[3:], kinds, strict=True):
+            _strength(column, row, view, kind)
+        if any(c.applied is None for c in store().controls(row.id)):
+            st.caption("Asked; it takes effect at the next step.")
+
+
+def _strength(column: Any, row: Run, view: RunView, kind: str) -> None:
+    """A slider of the strength of one kind; its position is what the newest change asked for."""
+    start = row.config["phases"][0][f"strength_{kind}"]
+    asked = [c.value for c in store().controls(row.id) if c.control == "strength" and c.kind == kind]
+    now = asked[-1] if asked else start
+    factors = (
+        sorted(
+            {
+                0.0,
+                *(round(start * m, 6) for m in (0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 5, 10)),
+                *([now] if now is not None else []),
+            }
+        )
+        if start
+        else [0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05]
+    )
+    key = f"strength-{kind}-{row.id}"
+    column.select_slider(
+        f"Strength on {kind}s", factors, value=now if now in factors else factors[0], key=key, on_change=_set_strength, args=(row.id, kind, key),
+        format_func=lambda v: f"{v:g}", help="The L1 weight gamma: how hard factors are pushed towards zero. The schedule scales it over the run.",
+    )  # fmt: skip
+
+
+def _ask(run: str, control: str) -> None:
+    try:
+        steer(store(), run, control)
+    except (BadInput, WrongMoment) as error:
+        st.toast(str(error), icon="⚠️")
+
+
+def _set_strength(run: str, kind: str, key: str) -> None:
+    try:
+        steer(store(), run, "strength", f"{kind}={st.session_state[key]}")
+    except (BadInput, WrongMoment) as error:
+        st.toast(str(error), icon="⚠️")
+
+
+def _resume(run: str) -> None:
+    try:
+        resume_in_background(store(), run)
+    except (BadInput, WrongMoment) as error:
+        st.toast(str(error), icon="⚠️")
+
+
+def _figures(view: RunView) -> None:
+    """Accuracy and loss, survival, factor streams, speed, deaths, the log."""
+    markers, table = view.markers(), view.table()
+    left, right = st.columns(2)
+    with left:
+        parts.chart("Accuracy and loss", charts.accuracy_and_loss(table, markers), table, key="accuracy", height=330)
+    with right:
+        share = view.survival()
+        if share.empty:
+            with theme.card("Survival", "This run learns no structure: everything stays alive.", key="no-survival"):
+                st.caption("Compare it with a run under SSS: the dense control is what that one has to match.")
+        else:
+            names = {site: parts.short(site) for site in share.index}
+            spec = charts.survival_heatmap(share, parts.stage_rows(view), markers, names)
+            parts.chart(
+                "Survival: share of filters alive, layer by epoch", spec, share.round(3), key="survival", height=330
+            )
+    site = parts.selected_site(view)
+    left, right = st.columns(2)
+    with left:
+        if site:
+            streams = view.streams(site)
+            noun = "factor" if view.started["config"]["phases"][0]["method"] == "sss" else "norm"
+            note = "Choose another layer by clicking it in the network above."
+            parts.chart(
+                f"{noun.capitalize()}s of {parts.short(site)}",
+                charts.factor_streams(streams, parts.short(site), markers, noun=noun),
+                streams.round(4),
+                key="streams",
+                height=320,
+                note=note,
+            )
+    with right:
+        blocks = view.block_factors()
+        if blocks and view.started["config"]["phases"][0]["method"] == "sss":
+            frame = pd.DataFrame(blocks).rename(columns=parts.short)
+            parts.chart(
+                "Factors of the residual blocks",
+                charts.factor_streams(frame, "blocks", markers),
+                frame.round(4),
+                key="blocks",
+                height=320,
+            )
+    left, right = st.columns(2)
+    with left:
+        if view.speeds:
+            frame = pd.DataFrame(view.speeds)[["epoch", "measured", "low", "high", "promised", "n"]]
+            conditions = view.speeds[-1]
+            note = f"n = {conditions['n']} interleaved pairs, {conditions['threads']} thread(s), {conditions['cpu']}, batch {conditions['batch']}"
+            parts.chart(
+                "Speed if it were cut now",
+                charts.speed_curve(frame, markers),
+                frame.round(3),
+                key="speed",
+                height=280,
+                note=note,
+            )
+        else:
+            with theme.card(
+                "Speed if it were cut now",
+                "Not measured yet: Measure speed does it at once, without waiting for the end.",
+                key="no-speed",
+            ):
+                st.caption("Training pauses for about a second meanwhile, so that neither spoils the other.")
+    with right:
+        _log(view)
+
+
+def _log(view: RunView) -> None:
+    """What happened, newest first."""
+    with theme.card(
+        "Event log",
+        f"{len(view.log)} events so far, newest first." if view.log else "Nothing has happened yet.",
+        key="log",
+    ):
+        rows = [{"epoch": e["epoch"], "step": e["step"], "what": _words(e)} for e in reversed(view.log[-200:])]
+        st.dataframe(
+            pd.DataFrame(rows, columns=["epoch", "step", "what"]), hide_index=True, height=232, key="log-table"
+        )
+
+
+def _words(event: dict[str, Any]) -> str:
+    kind = event["type"]
+    if kind == "collapsed":
+        takes = f", and with it {', '.join(parts.short(s) for s in event['takes'])}" if event["takes"] else ""
+        return f"✕ {parts.short(event['site'])} died{takes}"
+    if kind == "revived":
+        return f"↺ {parts.short(event['site'])} came back"
+    if kind == "steered":
+        return f"strength on {event['kind']}s {event['before']:g} → {event['value']:g}"
+    return event.get("text") or kind

@@ -1,0 +1,245 @@
+"""What several pages show: the header of a run, its espalier, a chart with its sentence and its table."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import sentences, theme
+from app.components.espalier import espalier
+from app.components.live_chart import live_chart
+from app.espalier_data import espalier_data
+from app.runs import DEMO, RunView, all_runs, row_of, view_of
+from app.selection import select, selection
+from core.runs.store import Run
+
+STATES = {
+    "queued": "waits for a free slot", "starting": "is starting", "running": "is training", "paused": "is paused", "finished": "is finished",
+    "stopped": "was stopped", "failed": "failed", "lost": "is lost: its process ended without a word",
+}  # fmt: skip
+
+
+def chosen_run() -> str | None:
+    """The selected run; otherwise the newest; None where there is none of one's own yet."""
+    run = selection().get("run")
+    if run:
+        return run
+    rows = all_runs()
+    return rows[0].id if rows else None
+
+
+def run_or_invitation(what: str) -> tuple[Run | None, RunView] | None:
+    """The selected run's row and records, or a page that says what would fill it, with the button that does."""
+    run = chosen_run()
+    if run is None:
+        invitation(f"No run yet: {what} appears here as soon as one trains.")
+        return None
+    return row_of(run), view_of(run)
+
+
+def invitation(sentence: str) -> None:
+    """An empty page with the two ways on."""
+    with theme.card("Nothing here yet", sentence, key="invitation"):
+        left, right, _ = st.columns([1, 1, 2])
+        if left.button("Start a run", key="go-start", icon="🌱", type="primary", width="stretch"):
+            st.switch_page(st.session_state["pages"]["start"])
+        right.button(
+            "Look at the recorded demo", key="go-demo", icon="🎞️", width="stretch", on_click=select, kwargs={"run": DEMO}
+        )
+
+
+def header(row: Run | None, view: RunView) -> None:
+    """Name, state, settings in a line, and the error of a run that ended badly."""
+    if row is None:
+        st.subheader("Recorded demo", anchor=False)
+        st.caption(f"A real run of this program, recorded. {about(view.started.get('config', {}))}")
+        return
+    st.subheader(row.name or row.id, anchor=False)
+    st.caption(
+        f"{row.id} {STATES[row.state]}. {about(row.config)}" + (f" Attempt {row.attempt}." if row.attempt > 1 else "")
+    )
+    if row.state in ("failed", "lost") and row.error:
+        st.error(f"{row.error[0].upper()}{row.error[1:]}", icon="⚠️")
+
+
+def about(config: dict[str, Any]) -> str:
+    """Settings in one line."""
+    if not config:
+        return ""
+    method = {"sss": "SSS", "dense": "dense control"}[config["phases"][0]["method"]]
+    epochs = sum(p["epochs"] for p in config["phases"])
+    return f"{config['network']} on {config['dataset']}, {method}, {epochs} epochs, batch {config['batch_size']}, seed {config['seed']}."
+
+
+def clock(seconds: float) -> str:
+    """`1 min 5 s` of 65."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
+    """The run in five numbers."""
+    table = view.table()
+    if table.empty:
+        return [
+            (
+                "state",
+                row.state if row else "recorded",
+                "the first numbers come after the first look at the validation images",
+            )
+        ]
+    last, result = table.iloc[-1], view.result
+    dense = view.layout["macs"]
+    blocks, filters = alive_of(view, "block"), alive_of(view, "filter")
+    speed, proof = view.measured(), (result or {}).get("certificate")
+    if result:
+        accuracy = (
+            "test accuracy",
+            f"{result['accuracy']['test']:.1%}",
+            f"compact {result['accuracy']['compact']:.1%} · 1 seed, 1 look",
+        )
+        left = result["macs_per_image"]["compact"]
+        macs = (
+            "MACs left",
+            sentences.amount(left),
+            f"{left / result['macs_per_image']['dense']:.0%} of {sentences.amount(dense)}, counted after the cut",
+        )
+    else:
+        accuracy = (
+            "validation accuracy",
+            f"{last['val_accuracy']:.1%}",
+            f"after epoch {int(last['epoch'])} · loss {last['train_loss']:.3f}",
+        )
+        macs = (
+            "MACs left",
+            sentences.amount(last["macs"]),
+            f"{last['macs'] / dense:.0%} of {sentences.amount(dense)}, estimated",
+        )
+    alive = (
+        ("alive", f"{filters[0]} / {filters[1]} filters", f"{blocks[0]} / {blocks[1]} blocks")
+        if filters[1] or blocks[1]
+        else ("alive", "everything", "the dense control removes nothing")
+    )
+    fast = (
+        (
+            "measured speed",
+            f"{speed['measured']:.2f} ×",
+            f"{speed['low']:.2f}–{speed['high']:.2f}, n = {speed['n']}; promised {speed['promised']:.2f} ×",
+        )
+        if speed
+        else ("measured speed", "—", "not measured yet")
+    )
+    proved = (
+        (
+            "removal",
+            proof["verdict"],
+            f"largest difference {sentences.scientific(proof['max_rel'])}" if proof["max_rel"] is not None else "",
+        )
+        if proof
+        else ("removal", "—", "proved at the end")
+    )
+    return [accuracy, macs, fast, alive, proved]
+
+
+def alive_of(view: RunView, kind: str) -> tuple[int, int]:
+    """(living, total) units of a kind now; neurons count as filters."""
+    kinds = ("filter", "neuron") if kind == "filter" else (kind,)
+    sites = [s for s in view.sites if s["kind"] in kinds]
+    if not len(view.alive):
+        return 0, 0
+    living = sum(int(view.alive[-1, s["offset"] : s["offset"] + s["total"]].sum()) for s in sites)
+    return living, sum(s["total"] for s in sites)
+
+
+def tree(view: RunView, *, key: str, follow: bool, playing: bool = False) -> None:
+    """The espalier of a run, linked to the selection."""
+    if not view.started or not len(view.alive):
+        st.skeleton(height=260)
+        return
+    chosen = selection()
+    result = espalier(
+        espalier_data(view, selected=chosen, follow=follow, playing=playing), key=key, on_picked=lambda: _picked(key)
+    )
+    if not follow and result.epoch is not None and str(int(result.epoch)) != chosen.get("epoch"):
+        select(epoch=int(result.epoch))
+
+
+def _picked(key: str) -> None:
+    picked = st.session_state[key].picked
+    if picked:
+        select(site=picked.get("site"), epoch=picked.get("epoch"), unit=None)
+
+
+def chart(
+    title: str, spec: dict[str, Any], table: pd.DataFrame, *, key: str, height: int = 300, note: str = ""
+) -> None:
+    """A figure in a card: its sentence above, its table behind."""
+    with theme.card(title, spec["alt"], key=key):
+        live_chart(spec, key=f"chart-{key}", height=height)
+        left, right = st.columns([1, 5], vertical_alignment="center")
+        with left.popover("Table", type="tertiary", icon=":material/table:"):
+            st.dataframe(
+                table,
+                hide_index=table.index.name is None and isinstance(table.index, pd.RangeIndex),
+                key=f"table-{key}",
+            )
+        if note:
+            right.caption(note)
+
+
+def selected_site(view: RunView) -> str | None:
+    """The selected site where the run learns it; else the one that lost most; None where nothing is learned."""
+    known = [s["site"] for s in view.sites]
+    wanted = selection().get("site")
+    if wanted in known:
+        return wanted
+    share = view.survival()
+    return str(share.iloc[:, -1].idxmin()) if not share.empty and share.shape[1] else (known[0] if known else None)
+
+
+def short(site: str) -> str:
+    """`1.1 conv1` of `stage1.0.conv1/filter`."""
+    path, _, kind = site.partition("/")
+    parts = path.split(".")
+    if parts[0].startswith("stage") and len(parts) > 1 and parts[1].isdigit():
+        block = f"{parts[0].removeprefix('stage')}.{int(parts[1]) + 1}"
+        return f"{block} {kind}" if len(parts) == 2 else f"{block} {'.'.join(parts[2:])}"
+    return path
+
+
+def stage_rows(view: RunView) -> list[tuple[str, int]]:
+    """(stage, number of rows) of the survival table, from the top."""
+    rows: list[tuple[str, int]] = []
+    for site in view.survival().index:
+        stage = next((s["name"] for s in view.layout["stages"] if str(site).startswith(f"{s['path']}.")), "")
+        if rows and rows[-1][0] == stage:
+            rows[-1] = (stage, rows[-1][1] + 1)
+        else:
+            rows.append((stage, 1))
+    return rows
+
+
+def stage_shares(view: RunView) -> pd.DataFrame:
+    """Share of filters alive, epochs x stages."""
+    counts, totals = view.counts(), {s["site"]: s["total"] for s in view.sites if s["kind"] != "block"}
+    columns = {}
+    for stage in view.layout["stages"]:
+        sites = [s for s in totals if s.startswith(f"{stage['path']}.")]
+        if sites:
+            columns[stage["name"]] = counts.loc[sites].sum() / sum(totals[s] for s in sites)
+    return pd.DataFrame(columns)
+
+
+def when(seconds: float) -> str:
+    """A time of day."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def pretty(document: dict[str, Any]) -> str:
+    """JSON for people."""
+    return json.dumps(document, indent=1)

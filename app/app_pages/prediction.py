@@ -1,0 +1,73 @@
+"""What the network says about one image now, and where it looks: answered by the inference lane in well under a second."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import theme
+from app.app_pages.heat import picture
+from app.runs import is_living, row_of, store, view_of
+from core.errors import WrongMoment
+from core.runs.lane_client import ask
+
+
+def prediction(run: str) -> None:
+    """The card; repeats while the run lives or the lane wakes up."""
+    row = row_of(run)
+    st.fragment(_answer, run_every=2.0 if is_living(row) or st.session_state.get("lane-asleep") else None)(run)
+
+
+def _answer(run: str) -> None:
+    view = view_of(run)
+    with theme.card(
+        "What does it say about this image now?",
+        "One test image, asked of the newest checkpoint; the colours show which pixels spoke for the answer.",
+        key="says",
+    ):
+        left, right = st.columns([1, 5], vertical_alignment="center")
+        index = left.number_input(
+            "Image",
+            0,
+            100_000,
+            7,
+            key="image-index",
+            help="Number of a test image; counting starts over behind the last.",
+        )
+        try:
+            answer = ask(store().root, "predict", folder=str(view.folder.path), index=int(index), timeout_s=3.0)
+        except WrongMoment as problem:
+            right.caption(str(problem))
+            return
+        asleep = answer is None
+        changed = bool(st.session_state.get("lane-asleep")) != asleep
+        st.session_state["lane-asleep"] = asleep
+        if answer is None:
+            right.caption("The inference lane is waking up; it answers in a few seconds.")
+            if changed:
+                st.rerun()
+            return
+        with right:
+            _show(answer)
+        if changed:
+            st.rerun()
+
+
+def _show(answer: dict[str, Any]) -> None:
+    names, probabilities = answer["class_names"], answer["probabilities"]
+    said, truth = names[answer["said"]], names[answer["label"]]
+    image, looks, bars = st.columns([1, 1, 3], vertical_alignment="center")
+    pixels = np.array(answer["pixels"], "u1")
+    image.image(picture(pixels, 8), caption=f"test image {answer['index']}: {truth}", width=150)
+    looks.image(picture(np.array(answer["attribution"]), 8), caption="where it looks (integrated gradients)", width=150)
+    right = "right" if said == truth else f"wrong: it is {truth}"
+    with bars:
+        st.markdown(f"After epoch {answer['epoch']} it says **{said}** with {max(probabilities):.0%}: {right}.")
+        top = sorted(zip(names, probabilities, strict=True), key=lambda pair: -pair[1])[:5]
+        st.dataframe(
+            pd.DataFrame(top, columns=["class", "probability"]), hide_index=True, key="probabilities",
+            column_config={"probability": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")},
+        )  # fmt: skip

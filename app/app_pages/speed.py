@@ -1,0 +1,130 @@
+"""Speed: what the cut buys on this machine, measured against what the MACs promise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, sentences, theme
+from app.app_pages import parts
+from app.components.live_chart import plotly_loader
+from app.runs import RunView, is_living, store
+from core.errors import WrongMoment
+from core.runs.control import steer
+from core.runs.home import PROJECT
+from core.runs.store import Run
+
+
+def page() -> None:
+    """The selected run's speed."""
+    plotly_loader()
+    found = parts.run_or_invitation("its measured speed")
+    if found is None:
+        return
+    row, view = found
+    parts.header(row, view)
+    waiting = is_living(row) or _job_of(view.name) is not None
+    st.fragment(_measured, run_every=1.0 if waiting else None)(view.name)
+
+
+def _measured(run: str) -> None:
+    found = parts.run_or_invitation("its measured speed")
+    if found is None:
+        return
+    row, view = found
+    result = view.measured()
+    with theme.card("Whole network", sentences.speed(result), key="speed-whole"):
+        _button(row, view)
+        if result:
+            theme.kpi_row([
+                ("measured", f"{result['measured']:.2f} ×", f"quartiles {result['low']:.2f}–{result['high']:.2f}, n = {result['n']} pairs"),
+                ("promised by MACs", f"{result['promised']:.2f} ×", "if time followed arithmetic"),
+                ("dense", sentences.milliseconds(result["dense_ms"]), f"median for a batch of {result['batch']}"),
+                ("compact", sentences.milliseconds(result["compact_ms"]), f"median for a batch of {result['batch']}"),
+                ("conditions", f"{result['threads']} thread{'s' if result['threads'] != 1 else ''}", f"{result['cpu']} · {result['device']} · {result['precision']} · subnormals flushed"),
+            ])  # fmt: skip
+            st.caption(_why(result))
+    if result and result.get("layers"):
+        frame = pd.DataFrame(result["layers"])
+        parts.chart(
+            "Layer by layer",
+            charts.speed_layers(frame),
+            frame.round(4),
+            key="speed-layers",
+            height=max(300, 22 * min(24, len(frame)) + 90),
+        )
+    if len(view.speeds) > 1:
+        frame = pd.DataFrame(view.speeds)[["epoch", "measured", "low", "high", "promised", "n"]]
+        parts.chart(
+            "Speed while it trained",
+            charts.speed_curve(frame, view.markers()),
+            frame.round(3),
+            key="speed-curve",
+            height=280,
+        )
+
+
+def _why(result: dict) -> str:  # type: ignore[type-arg]
+    """Why measured and promised part, in plain words."""
+    gap = result["promised"] / result["measured"] if result["measured"] else 1
+    if gap < 1.15:
+        return "Time follows arithmetic here."
+    if result["dense_ms"] < 20:
+        return "A small network spends much of its time starting operations, not computing: fewer channels save little there. Removed blocks save whole operations."
+    return "Thin layers wait for memory and use vector units badly: their time falls less than their MACs."
+
+
+def _button(row: Run | None, view: RunView) -> None:
+    if row is None:
+        st.caption(
+            "This is a recording: its times were taken on the machine named here. Train a run of your own to measure this one."
+        )
+        return
+    job = _job_of(row.id)
+    if job is not None and job.poll() is None:
+        st.button("Measuring…", key="measure", icon="⏱️", disabled=True)
+        return
+    if job is not None:
+        error = (job.stderr.read() if job.stderr else "").strip()
+        st.session_state["jobs"].pop(row.id, None)
+        if job.returncode:
+            st.error(error.splitlines()[-1] if error else "Measuring failed; try again.", icon="⚠️")
+        else:
+            st.rerun()
+    st.button(
+        "Measure speed now",
+        key="measure",
+        icon="⏱️",
+        type="primary",
+        on_click=_measure,
+        args=(row.id, is_living(row)),
+        disabled=row.state in ("queued", "starting"),
+    )
+
+
+def _job_of(run: str) -> subprocess.Popen[str] | None:
+    return st.session_state.setdefault("jobs", {}).get(run)
+
+
+def _measure(run: str, living: bool) -> None:
+    """A living run measures itself; of any other, a process of its own does."""
+    if living:
+        try:
+            steer(store(), run, "measure")
+        except WrongMoment as error:
+            st.toast(str(error), icon="⚠️")
+        return
+    command = [sys.executable, "-m", "core", "measure", run, "--json", "--runs", str(store().root)]
+    st.session_state.setdefault("jobs", {})[run] = subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env={**os.environ},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

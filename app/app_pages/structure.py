@@ -1,0 +1,140 @@
+"""Structure: the network as blocks, in step with a table of its layers, at any recorded epoch."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, sentences, theme
+from app.app_pages import parts
+from app.components.live_chart import live_chart, plotly_loader
+from app.espalier_data import espalier_data, say
+from app.runs import RunView
+from app.selection import select, selected_number, selection
+from core.networks.remaining import remaining
+
+
+def page() -> None:
+    """The selected run's network."""
+    plotly_loader()
+    found = parts.run_or_invitation("the network")
+    if found is None:
+        return
+    row, view = found
+    parts.header(row, view)
+    if not len(view.alive):
+        st.caption("Nothing is recorded yet: the first look at the network comes within a few seconds of the start.")
+        return
+    epoch = min(
+        selected_number("epoch") if selected_number("epoch") is not None else view.newest_epoch, view.newest_epoch
+    )
+    sentence = say(view, espalier_data(view, selected=selection(), follow=False), epoch)
+    with theme.card(f"The network after epoch {epoch}", sentence, key="structure"):
+        parts.tree(view, key=f"structure-{view.name}", follow=False)
+    left, right = st.columns([3, 2])
+    with left:
+        _layers(view, epoch)
+    with right:
+        _site(view, epoch)
+    _proof(view)
+
+
+def layer_table(view: RunView, epoch: int) -> pd.DataFrame:
+    """One row a layer, in forward order: what lives of it and what that leaves."""
+    counts = view.counts()
+    alive = {str(s): int(n) for s, n in counts.iloc[:, min(epoch, counts.shape[1] - 1)].items()} if counts.size else {}
+    left = remaining(view.layout, alive)
+    rows = []
+    for conv, block in _convs(view):
+        macs, params = left[conv["path"]]
+        dead = macs == 0
+        state = "dead" if dead else "fixed" if conv["site"] not in alive else "alive"
+        living = 0 if dead else alive.get(conv["site"], conv["total"])
+        rows.append({
+            "layer": conv["path"], "alive": living / conv["total"], "units": f"{living} / {conv['total']}", "state": state,
+            "MACs": round(macs), "MACs dense": conv["macs"], "parameters": round(params), "block": block,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _convs(view: RunView):  # type: ignore[no-untyped-def]
+    layout = view.layout
+    for conv in layout["stem"]:
+        yield conv, "stem"
+    for stage in layout["stages"]:
+        for block in stage["blocks"]:
+            for conv in block["convs"]:
+                yield conv, block["label"]
+    for conv in layout["head"]:
+        yield conv, "head"
+
+
+def _layers(view: RunView, epoch: int) -> None:
+    table = layer_table(view, epoch)
+    dead = table[table["state"] == "dead"]["layer"].tolist()
+    left, dense = table["MACs"].sum(), table["MACs dense"].sum()
+    sentence = f"{sentences.plural(len(dead), 'layer')} of {len(table)} would leave whole; {left / dense:.0%} of the MACs remain (estimated)."
+    with theme.card("Layers", f"{sentence} Choose a row to see its filters.", key="layers"):
+        st.dataframe(
+            table, hide_index=True, key="layer-table", height=420, on_select=lambda: _choose(table), selection_mode="single-row",
+            column_config={
+                "alive": st.column_config.ProgressColumn("alive", min_value=0, max_value=1, format="percent"),
+                "MACs": st.column_config.NumberColumn(format="compact"), "MACs dense": st.column_config.NumberColumn(format="compact"),
+                "parameters": st.column_config.NumberColumn(format="compact"),
+            },
+        )  # fmt: skip
+
+
+def _choose(table: pd.DataFrame) -> None:
+    rows = st.session_state["layer-table"].selection.rows
+    if rows:
+        path = table.iloc[rows[0]]["layer"]
+        select(site=f"{path}/{'neuron' if path.startswith('fc') else 'filter'}", unit=None)
+
+
+def _site(view: RunView, epoch: int) -> None:
+    """The selected site: its units, and their values over the epochs."""
+    wanted, site = selection().get("site"), parts.selected_site(view)
+    if wanted and wanted not in [s["site"] for s in view.sites]:
+        with theme.card(
+            parts.short(wanted),
+            "This layer carries no factor: its outputs are tied to the skip path, so they stay.",
+            key="site-fixed",
+        ):
+            st.caption("Choose another layer to see what is learned there.")
+        return
+    if site is None:
+        with theme.card("Units", "This run learns no structure.", key="site-none"):
+            st.caption("The dense control keeps everything.")
+        return
+    streams = view.streams(site)
+    noun = "factor" if view.started["config"]["phases"][0]["method"] == "sss" else "norm"
+    spec = charts.factor_streams(streams, parts.short(site), view.markers(), noun=noun)
+    with theme.card(parts.short(site), spec["alt"], key="site"):
+        live_chart(spec, key="site-chart", height=330)
+        now = streams.iloc[min(epoch, len(streams) - 1)]
+        st.caption(
+            f"{site}: {int((now > 0).sum())} of {len(now)} {noun}s above zero after epoch {epoch}; largest {now.max():.3g}."
+        )
+
+
+def _proof(view: RunView) -> None:
+    """What was cut, and the certificate."""
+    if view.result is None:
+        with theme.card("Cut and proof", "The cut is made and proved when training ends.", key="proof"):
+            st.caption("Take away can also cut what is dead at the newest checkpoint of a run that ended early.")
+        return
+    result = view.result
+    with theme.card("Cut and proof", sentences.certificate(result["certificate"]), key="proof"):
+        removed = ", ".join(sentences.plural(n, kind) for kind, n in result["removed"].items() if n) or "nothing"
+        macs, params = result["macs_per_image"], result["params"]
+        st.markdown(
+            f"Removed: **{removed}**. MACs {sentences.amount(macs['dense'])} → **{sentences.amount(macs['compact'])}**, "
+            f"parameters {sentences.amount(params['dense'])} → **{sentences.amount(params['compact'])}**. "
+            f"Test accuracy before {result['accuracy']['test']:.2%}, after the cut {result['accuracy']['compact']:.2%}."
+        )
+        if result["refilled"]:
+            st.markdown("Kept at full width, with the reason:")
+            st.dataframe(pd.DataFrame(result["refilled"]), hide_index=True, key="refilled")
+        with st.popover("Certificate", type="tertiary", icon=":material/verified:"):
+            st.json(result["certificate"])

@@ -1,0 +1,153 @@
+"""The frame of every page: navigation, the run list, the style, and the one broad catch at the page's top."""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+
+import streamlit as st
+
+from app import theme
+from app.app_pages import learn_terms, live, speed, start, structure, take_away
+from app.runs import DEMO, all_runs, store
+from app.selection import select, selection
+from core.errors import BadInput, DamagedFile, WrongMoment
+from core.runs.store import LIVING, Run
+
+ICONS = {
+    "queued": "⏳", "starting": "⏳", "running": "🌱", "paused": "⏸️", "finished": "✅", "stopped": "⏹️", "failed": "⚠️", "lost": "❓",
+}  # fmt: skip
+SHOWN = 12
+
+
+@st.cache_resource
+def _settle() -> float:
+    """Take everything imported so far out of the garbage collector's rounds: a tick then costs a tenth."""
+    gc.collect()
+    gc.freeze()
+    return time.time()
+
+
+def pages() -> dict[str, st.Page]:
+    """The pages by name, in order."""
+    named = {
+        "start": (start.page, "Start", "🌱"), "live": (live.page, "Live", "📈"), "structure": (structure.page, "Structure", "🌳"),
+        "speed": (speed.page, "Speed", "⏱️"), "take-away": (take_away.page, "Take away", "🎁"), "glossary": (learn_terms.page, "Glossary", "📖"),
+    }  # fmt: skip
+    return {
+        name: st.Page(_guarded(page), title=title, icon=icon, url_path=name, default=name == "start")
+        for name, (page, title, icon) in named.items()
+    }
+
+
+def _guarded(page):  # type: ignore[no-untyped-def]
+    """A page that shows a sentence where it fails, never a traceback."""
+
+    def shown() -> None:
+        try:
+            page()
+        except (BadInput, DamagedFile, WrongMoment) as error:
+            st.error(str(error), icon="⚠️")
+        except Exception as error:
+            if type(error).__module__.startswith("streamlit.runtime"):
+                raise  # how Streamlit itself stops or reruns a script
+            traceback.print_exc()
+            st.error(
+                f"This page met something unexpected ({type(error).__name__}). Your runs are safe; reload the page, or choose another run.",
+                icon="⚠️",
+            )
+
+    shown.__name__ = page.__module__.rsplit(".", 1)[-1]
+    return shown
+
+
+def dashboard() -> None:
+    """Draw the page that the URL asks for."""
+    _settle()
+    st.set_page_config(page_title="Espalier", page_icon="🌳", layout="wide")
+    theme.style()
+    st.session_state["pages"] = pages()
+    chosen = st.navigation(list(st.session_state["pages"].values()), position="top")
+    with st.sidebar:
+        run_list()
+    chosen.run()
+
+
+@st.fragment(run_every=2.0)
+def run_list() -> None:
+    """The runs, newest first, as cards one can open; the recorded demo last."""
+    st.html('<p class="card-title" role="heading" aria-level="2">Runs</p>')
+    rows = all_runs()
+    store().mark_lost()
+    if not rows:
+        st.caption("No run of your own yet. Start has the button; until then, look at the recorded one.")
+    limit = len(rows) if st.session_state.get("all-runs") else SHOWN
+    for row in rows[:limit]:
+        _card(row)
+    if len(rows) > SHOWN:
+        st.toggle(f"show all {len(rows)}", key="all-runs")
+    if undo := st.session_state.get("deleted"):
+        st.button(f"Undo deleting {undo}", key="undo-delete", on_click=_undo, args=(undo,), icon="↩️")
+    chosen = selection().get("run") == DEMO
+    st.button(
+        "Recorded demo",
+        key="run-demo",
+        icon="🎞️",
+        type="primary" if chosen else "secondary",
+        width="stretch",
+        on_click=select,
+        kwargs={"run": DEMO},
+    )
+
+
+def _card(row: Run) -> None:
+    chosen = selection().get("run") == row.id
+    left, right = st.columns([6, 1], gap="small", vertical_alignment="center")
+    with left:
+        label = f"{row.name or row.id}"
+        st.button(
+            label, key=f"run-{row.id}", icon=ICONS[row.state], help=f"{row.state}; {row.preset}, seed {row.seed}",
+            type="primary" if chosen else "secondary", width="stretch", on_click=_open, args=(row.id,),
+        )  # fmt: skip
+        st.caption(_line(row))
+    with right.popover("", icon=":material/more_vert:", type="tertiary", help="Rename, delete"):
+        st.text_input("Name", value=row.name, key=f"name-{row.id}", max_chars=80, on_change=_rename, args=(row.id,))
+        st.button(
+            "Delete",
+            key=f"delete-{row.id}",
+            disabled=row.state in LIVING,
+            on_click=_delete,
+            args=(row.id,),
+            help="Can be undone; its files stay.",
+        )
+
+
+def _line(row: Run) -> str:
+    if row.state == "finished" and row.result:
+        macs = row.result["macs_per_image"]
+        return f"{row.result['accuracy']['test']:.1%} test · {macs['compact'] / macs['dense']:.0%} of the MACs"
+    if row.state in ("running", "starting", "paused") and row.progress:
+        return f"{row.state} · epoch {row.progress['epoch']} of {row.progress['epochs']}"
+    return row.state
+
+
+def _open(run: str) -> None:
+    select(run=run, epoch=None, site=None, unit=None)
+
+
+def _rename(run: str) -> None:
+    store().rename(run, st.session_state[f"name-{run}"])
+
+
+def _delete(run: str) -> None:
+    try:
+        store().set_deleted(run, True)
+        st.session_state["deleted"] = run
+    except WrongMoment as error:
+        st.toast(str(error), icon="⚠️")
+
+
+def _undo(run: str) -> None:
+    store().set_deleted(run, False)
+    st.session_state.pop("deleted", None)

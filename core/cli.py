@@ -1,0 +1,258 @@
+"""The command line. `--json` prints exactly one document on standard output; words and progress go to standard error.
+
+Exit status: 0 done, 1 failed, 2 bad input (one sentence says what, why, and what would do).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from core import presets as known
+from core.config import RunConfig, with_settings
+from core.errors import BadInput, WrongMoment
+from core.events import Event
+from core.runs import home
+from core.runs.control import check_data, new_run, steer, submit, wait_applied
+from core.runs.folder import RunFolder
+from core.runs.store import LIVING, OVER, Run, Store
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Espalier: learn structured sparsity, cut it out exactly, prove it, time it.")
+say = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Runs = Annotated[Path | None, typer.Option("--runs", help="Folder of runs (or ESPALIER_RUNS).")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of data sets (or ESPALIER_DATA).")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; repeat for more.")]
+RunName = Annotated[str, typer.Argument(help="A run's name, or an unambiguous beginning of it.")]
+
+
+def main() -> None:
+    """Run a command; every foreseen error is one sentence on standard error."""
+    try:
+        app(standalone_mode=False)
+    except (BadInput, WrongMoment) as error:
+        _fail(str(error), 2)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("stopped", 1)
+    except Exception as error:
+        from click import ClickException
+
+        if type(error).__module__.startswith(("click", "typer")) and isinstance(error, ClickException | Exception):
+            _fail(getattr(error, "format_message", lambda: str(error))(), 2)
+        raise
+
+
+def _fail(sentence: str, status: int) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    sys.exit(status)
+
+
+def _emit(document: dict[str, Any], as_json: bool, words: Any = None) -> None:
+    if as_json:
+        print(json.dumps(_finite(document), allow_nan=False))
+    else:
+        Console().print(words if words is not None else json.dumps(document, indent=1))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: null says that there is no number."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))) else value
+
+
+def _store(runs: Path | None, data: Path | None = None) -> Store:
+    if data is not None:
+        os.environ["ESPALIER_DATA"] = str(data)
+    return Store(home.runs_root(runs))
+
+
+def _config(name: str, settings: list[str] | None) -> RunConfig:
+    pairs: dict[str, Any] = {}
+    for text in settings or []:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise BadInput(f"--set must be key=value; got {text!r}; for example --set epochs=6")
+        pairs[key.strip()] = value.strip()
+    config = with_settings(known.preset(name).config, pairs)
+    check_data(config)
+    return config
+
+
+def document_of(row: Run) -> dict[str, Any]:
+    """A run as `run`, `resume` and `show` print it; null where it has not come to that yet."""
+    result = row.result or {}
+    keys = ("macs", "macs_per_image", "params", "survival", "removed", "refilled", "certificate", "speed", "weights_sha256", "conditions")
+    accuracy = result.get("accuracy", {"val": None, "test": None, "compact": None, "finetuned": None})
+    return {
+        "run": row.id, "name": row.name, "state": row.state, "attempt": row.attempt, "preset": row.preset, "role": row.role,
+        "family": row.family, "parent": row.parent, "seed": row.seed, "config": row.config, "accuracy": accuracy,
+        **{key: result.get(key) for key in keys}, "error": row.error, "progress": row.progress,
+    }  # fmt: skip
+
+
+@app.command()
+def presets(json_: Json = False) -> None:
+    """List the presets; the first is the default."""
+    rows = [
+        {"name": p.name, "title": p.title, "method": p.config.phases[0].method, "network": p.config.network, "dataset": p.config.dataset, "minutes": p.minutes}
+        for p in known.PRESETS
+    ]
+    table = Table("preset", "what it does", "network", "data", "minutes")
+    for p in known.PRESETS:
+        table.add_row(p.name, p.title, p.config.network, p.config.dataset, f"{p.minutes:g}")
+    _emit({"presets": rows}, json_, table)
+
+
+@app.command()
+def run(preset: str, set_: Settings = None, json_: Json = False, runs: Runs = None, data: Data = None) -> None:
+    """Train in this very process, in the foreground, to the end."""
+    store = _store(runs, data)
+    name = new_run(store, _config(preset, set_), foreground=True)
+    _train(store, name, json_)
+
+
+@app.command(name="submit")
+def submit_(preset: str, set_: Settings = None, json_: Json = False, runs: Runs = None, data: Data = None) -> None:
+    """Queue a run for the background and return at once."""
+    store = _store(runs, data)
+    name = submit(store, _config(preset, set_))
+    _emit({"run": name, "state": store.get(name).state}, json_, f"queued {name}; watch it with `python -m core show {name}`")
+
+
+@app.command()
+def resume(run: RunName, json_: Json = False, runs: Runs = None, data: Data = None) -> None:
+    """Continue a lost, stopped, failed or paused run in the foreground; of a finished one, print the result."""
+    store = _store(runs, data)
+    store.mark_lost()
+    row = store.get(run)
+    if row.state == "finished":
+        return _report(row, json_)
+    if row.state == "paused":
+        store.ask(row.id, "stop")
+        while store.get(row.id).state not in OVER:
+            time.sleep(0.1)
+            store.mark_lost()
+    elif row.state in LIVING:
+        raise WrongMoment(f"run {row.id} must be lost, stopped, failed or paused to be resumed; it is {row.state}; wait for it, or stop it")
+    store.requeue(row.id, foreground=True)
+    _train(store, row.id, json_)
+
+
+def _train(store: Store, name: str, as_json: bool) -> None:
+    """Take a slot, train with a progress bar, report."""
+    waiting = False
+    while not store.claim(name, *home.identity()):
+        store.mark_lost()
+        if not waiting:
+            say.print(f"{name} waits for a slot: {home.slots()} run at a time on this machine")
+            waiting = True
+        time.sleep(0.3)
+    from core.runs.worker import drive
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    with Progress(*columns, console=say) as bar:
+        task = bar.add_task(name, total=1.0, rate="")
+
+        def watch(event: Event) -> None:
+            if event.type == "progress":
+                words = f"epoch {event.epoch}/{event.epochs} · {event.images_per_s:,.0f} images/s"  # type: ignore[attr-defined]
+                bar.update(task, completed=event.fraction, rate=words)  # type: ignore[attr-defined]
+            elif event.type in ("collapsed", "revived"):
+                say.print(f"epoch {event.epoch}: {event.site} {event.type}")  # type: ignore[attr-defined]
+
+        drive(store, name, home.data_dir(), watch)
+    row = store.get(name)
+    _report(row, as_json)
+    if row.state == "failed":
+        _fail(row.error or "failed", 1)
+
+
+def _report(row: Run, as_json: bool) -> None:
+    document = document_of(row)
+    if row.state != "finished":
+        return _emit(document, as_json, f"{row.id}: {row.state}" + (f" ({row.error})" if row.error else ""))
+    accuracy, macs, speed, proof = (document[k] for k in ("accuracy", "macs_per_image", "speed", "certificate"))
+    words = (
+        f"{row.id}: test accuracy {accuracy['test']:.2%} (compact {accuracy['compact']:.2%}), MACs {macs['compact'] / macs['dense']:.1%} of dense, "
+        f"removal {proof['verdict']} (largest difference {proof['max_rel']:.1e} of the output's spread), "
+        f"{speed['measured']:.2f} x measured ({speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']}), {speed['promised']:.2f} x promised"
+    )
+    _emit(document, as_json, words)
+
+
+@app.command(name="runs")
+def runs_(json_: Json = False, runs: Runs = None) -> None:
+    """List all runs, newest first."""
+    store = _store(runs)
+    store.mark_lost()
+    rows = store.all()
+    table = Table("run", "state", "preset", "created")
+    for row in rows:
+        table.add_row(row.id, row.state, row.preset, time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created)))
+    document = {"runs": [{"run": r.id, "state": r.state, "preset": r.preset, "created": r.created, "name": r.name} for r in rows]}
+    _emit(document, json_, table if rows else "no runs yet; start one with `python -m core run digits-sss`")
+
+
+@app.command()
+def show(run: RunName, json_: Json = False, runs: Runs = None) -> None:
+    """Show one run."""
+    store = _store(runs)
+    store.mark_lost()
+    _report(store.get(run), json_)
+
+
+@app.command()
+def control(
+    run: RunName,
+    action: Annotated[str, typer.Argument(help="pause, continue, stop, measure or strength")],
+    argument: Annotated[str | None, typer.Argument(help="for strength: KIND=VALUE, e.g. filter=0.01")] = None,
+    json_: Json = False,
+    runs: Runs = None,
+) -> None:
+    """Steer a living run; waits until it has taken effect and prints the step."""
+    store = _store(runs)
+    store.mark_lost()
+    name = store.get(run).id
+    step = wait_applied(store, name, steer(store, name, action, argument))
+    _emit({"run": name, "applied": step}, json_, f"{name}: {action} took effect at step {step}" if step is not None else f"{name}: {action} is recorded, not applied yet")
+
+
+@app.command()
+def compact(
+    run: RunName, output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")], json_: Json = False, runs: Runs = None, data: Data = None
+) -> None:
+    """Write the compact network of a run's newest checkpoint, with its certificate."""
+    from core.runs.jobs import compact_of
+
+    store = _store(runs, data)
+    document = compact_of(RunFolder(store.root / store.get(run).id), output.resolve(), home.data_dir())
+    macs = document["macs"]
+    _emit(document, json_, f"{output}: removal {document['certificate']['verdict']}, {macs['compact']:,} of {macs['dense']:,} MACs")
+    if document["certificate"]["verdict"] == "failed":
+        raise typer.Exit(1)
+
+
+@app.command()
+def measure(run: RunName, json_: Json = False, runs: Runs = None, data: Data = None) -> None:
+    """Time the compact network of a run's newest checkpoint against the dense one."""
+    from core.runs.jobs import measure_of
+
+    store = _store(runs, data)
+    speed = measure_of(RunFolder(store.root / store.get(run).id), home.data_dir())
+    words = f"{speed['measured']:.2f} x measured ({speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']} pairs, batch {speed['batch']}, {speed['threads']} threads, {speed['cpu']}), {speed['promised']:.2f} x promised by MACs"
+    _emit({"run": store.get(run).id, "speed": speed}, json_, words)

@@ -1,0 +1,63 @@
+"""Work on a run that is not training it: write its compact network, time it. From the newest checkpoint, whatever its state."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from core import checkpoint, conditions, cut
+from core.config import RunConfig
+from core.data import load
+from core.data.dataset import Dataset
+from core.errors import WrongMoment
+from core.methods import start
+from core.networks import build
+from core.runs.folder import RunFolder, write_atomically
+from core.structure import save
+
+
+def trained_network(file: Path, dataset: Dataset | None = None, data: Path | None = None) -> tuple[nn.Module, RunConfig, Dataset, int]:
+    """The network of a checkpoint in eval mode, its settings, its data set and the epochs it has seen."""
+    tensors, facts = checkpoint.load(file)
+    config = RunConfig.model_validate(facts["config"])
+    dataset = dataset or load(config.dataset, data)
+    channels, size, _ = dataset.shape
+    network = build(config.network, num_classes=dataset.num_classes, in_channels=channels, image_size=size)
+    method = start(config.phases[facts["phase"]], network, config.momentum, config.weight_decay)
+    weights = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items() if name.startswith("weights/")}
+    method.network.load_state_dict(weights)
+    return method.network.eval(), config, dataset, facts["epoch"]
+
+
+def newest(folder: RunFolder, data: Path | None) -> tuple[nn.Module, RunConfig, Dataset, int]:
+    """`trained_network` of the newest whole checkpoint; WrongMoment where there is none yet."""
+    file = checkpoint.latest(folder.checkpoints)
+    if file is None:
+        raise WrongMoment(f"run {folder.path.name} must have a checkpoint; it has none yet; wait for its first epoch")
+    return trained_network(file, None, data)
+
+
+def compact_of(folder: RunFolder, output: Path, data: Path | None) -> dict[str, Any]:
+    """Cut, prove and write the compact network of `folder` to `output`; the document `compact --json` prints."""
+    network, config, dataset, epoch = newest(folder, data)
+    done = cut.cut(network, dataset, config.network)
+    certificate = cut.prove(network, done, dataset)
+    about = {"run": folder.path.name, "epoch": epoch, "network": config.network, "dataset": config.dataset, "config": config.model_dump(mode="json")}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    save(output, done.compact, source=about, plan=done.plan, certificate=certificate)
+    return {"run": folder.path.name, "epoch": epoch, "file": str(output), "certificate": certificate.model_dump(mode="json"), **cut.counts(done)}
+
+
+def measure_of(folder: RunFolder, data: Path | None) -> dict[str, Any]:
+    """Time `folder`'s newest network, dense against compact, and keep the result in `measured.json` of the folder."""
+    network, config, dataset, epoch = newest(folder, data)
+    conditions.prepare_process(conditions.fixed(config, 0))
+    speed = cut.timed(cut.cut(network, dataset, config.network), dataset, batch=config.batch_size, device="cpu", budget_s=3.0)
+    document = speed.model_dump(mode="json")
+    kept = {"epoch": epoch, "taken": time.time(), "speed": document}
+    write_atomically(folder.path / "measured.json", json.dumps(kept))
+    return document

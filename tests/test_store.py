@@ -1,0 +1,174 @@
+"""The store: states, slots, readers beside a writer."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from core.errors import BadInput, WrongMoment
+from core.presets import preset
+from core.runs import home
+from core.runs.control import new_run, steer
+from core.runs.store import Store
+
+CONFIG = preset("digits-sss").config
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def test_a_slot_is_given_once_and_returned_at_the_end(store, monkeypatch):
+    monkeypatch.setattr("core.runs.store.slots", lambda: 1)
+    a, b = new_run(store, CONFIG), new_run(store, CONFIG)
+    assert store.claim(a, *home.identity())
+    assert not store.claim(b, *home.identity())
+    store.set_state(a, "finished")
+    assert store.claim(b, *home.identity())
+
+
+def test_a_paused_run_gives_its_slot_back(store, monkeypatch):
+    monkeypatch.setattr("core.runs.store.slots", lambda: 1)
+    a, b = new_run(store, CONFIG), new_run(store, CONFIG)
+    store.claim(a, *home.identity())
+    store.set_state(a, "paused")
+    assert store.claim(b, *home.identity())
+    assert not store.reclaim_slot(a)
+    store.set_state(b, "finished")
+    assert store.reclaim_slot(a) and store.get(a).state == "running"
+
+
+def test_two_processes_never_claim_one_run(store):
+    run = new_run(store, CONFIG)
+    store.claim(run, *home.identity())
+    with pytest.raises(WrongMoment, match="must be queued to start; it is starting"):
+        store.claim(run, *home.identity())
+
+
+def test_a_run_whose_process_is_gone_is_lost_at_once(store):
+    run = new_run(store, CONFIG)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    store.claim(run, *home.identity(child.pid))
+    assert store.mark_lost() == []
+    child.kill()
+    child.wait()
+    assert store.mark_lost() == [run]
+    assert store.get(run).state == "lost" and "last checkpoint" in store.get(run).error
+
+
+def test_a_reused_process_number_is_not_mistaken_for_the_worker(store):
+    run = new_run(store, CONFIG)
+    pid, created = home.identity()
+    store.claim(run, pid, created - 1000)
+    assert store.mark_lost() == [run]
+
+
+def test_a_living_process_without_heartbeat_is_lost_after_a_while(store, monkeypatch):
+    run = new_run(store, CONFIG)
+    store.claim(run, *home.identity())
+    now = time.time()
+    monkeypatch.setattr("core.runs.store.time.time", lambda: now + 89)
+    assert store.mark_lost() == []
+    monkeypatch.setattr("core.runs.store.time.time", lambda: now + 91)
+    assert store.mark_lost() == [run]
+
+
+def test_two_readers_read_while_a_writer_writes(store):
+    run = new_run(store, CONFIG)
+    store.claim(run, *home.identity())
+    over, slowest, failures = threading.Event(), [0.0, 0.0], []
+
+    def read(who):
+        mine = Store(store.root)
+        while not over.is_set():
+            began = time.perf_counter()
+            try:
+                assert mine.get(run).id == run and mine.all()
+            except Exception as error:
+                failures.append(error)
+            slowest[who] = max(slowest[who], time.perf_counter() - began)
+
+    readers = [threading.Thread(target=read, args=(i,)) for i in range(2)]
+    for reader in readers:
+        reader.start()
+    for i in range(150):
+        store.beat(run, {"epoch": i})
+    over.set()
+    for reader in readers:
+        reader.join()
+    assert not failures and store.get(run).progress == {"epoch": 149}
+    assert max(slowest) > 0
+
+
+@pytest.mark.parametrize(
+    ("control", "argument", "sentence"),
+    [
+        ("halt", None, "control must be one of .*; got 'halt'"),
+        ("strength", "filter=x", "strength filter must be a number between 0 and 10; got 'x'"),
+        ("strength", "filter=11", "must be between 0 and 10; got 11; the nearest valid value is 10"),
+        ("strength", "filter=nan", "must be between 0 and 10; got nan"),
+        ("strength", "filters=0.1", "did you mean 'filter'"),
+    ],
+)
+def test_a_bad_control_is_one_sentence(store, control, argument, sentence):
+    run = new_run(store, CONFIG)
+    with pytest.raises(BadInput, match=sentence):
+        steer(store, run, control, argument)
+
+
+def test_a_finished_run_cannot_be_steered(store):
+    run = new_run(store, CONFIG)
+    store.set_state(run, "finished")
+    with pytest.raises(WrongMoment, match="must be living to pause; it is finished"):
+        steer(store, run, "pause")
+
+
+def test_an_unknown_run_is_named_with_the_folder(store):
+    with pytest.raises(BadInput, match="got 'nobody'"):
+        store.get("nobody")
+
+
+def test_a_unique_beginning_names_a_run(store):
+    run = new_run(store, CONFIG)
+    assert store.get(run[:14]).id == run
+
+
+def test_stopping_a_queued_run_takes_effect_without_a_worker(store):
+    run = new_run(store, CONFIG)
+    steer(store, run, "stop")
+    assert store.get(run).state == "stopped" and store.next_queued() is None
+
+
+def test_deleting_hides_and_undo_brings_back(store):
+    run = new_run(store, CONFIG)
+    store.set_state(run, "finished")
+    store.set_deleted(run, True)
+    assert store.all() == []
+    store.set_deleted(run, False)
+    assert [r.id for r in store.all()] == [run]
+
+
+def test_a_living_run_cannot_be_deleted(store):
+    run = new_run(store, CONFIG)
+    store.claim(run, *home.identity())
+    with pytest.raises(WrongMoment, match="stop it first"):
+        store.set_deleted(run, True)
+
+
+def test_a_store_of_a_newer_version_is_refused_with_the_remedy(tmp_path):
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "store.db") as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(BadInput, match="must be at most 1; got 99; update Espalier"):
+        Store(tmp_path)
+
+
+def test_rows_know_family_parent_role_and_seed(store):
+    parent = new_run(store, CONFIG)
+    child = store.get(new_run(store, CONFIG, role="dense control", family=parent, parent=parent))
+    assert (child.family, child.parent, child.role, child.seed) == (parent, parent, "dense control", 0)

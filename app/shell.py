@@ -16,7 +16,8 @@ from core.errors import BadInput, DamagedFile, WrongMoment
 from core.runs.store import LIVING, Run
 
 ICONS = {
-    "queued": "⏳", "starting": "⏳", "running": "🌱", "paused": "⏸️", "finished": "✅", "stopped": "⏹️", "failed": "⚠️", "lost": "❓",
+    "queued": ":material/hourglass_empty:", "starting": ":material/hourglass_top:", "running": ":material/potted_plant:", "paused": ":material/pause_circle:",
+    "finished": ":material/check_circle:", "stopped": ":material/stop_circle:", "failed": ":material/error:", "lost": ":material/help:",
 }  # fmt: skip
 SHOWN = 12
 
@@ -32,8 +33,8 @@ def _settle() -> float:
 def pages() -> dict[str, st.Page]:
     """The pages by name, in order."""
     named = {
-        "start": (start.page, "Start", "🌱"), "live": (live.page, "Live", "📈"), "structure": (structure.page, "Structure", "🌳"),
-        "speed": (speed.page, "Speed", "⏱️"), "take-away": (take_away.page, "Take away", "🎁"), "glossary": (learn_terms.page, "Glossary", "📖"),
+        "start": (start.page, "Start", ":material/potted_plant:"), "live": (live.page, "Live", ":material/monitoring:"), "structure": (structure.page, "Structure", ":material/park:"),
+        "speed": (speed.page, "Speed", ":material/timer:"), "take-away": (take_away.page, "Take away", ":material/download:"), "glossary": (learn_terms.page, "Glossary", ":material/menu_book:"),
     }  # fmt: skip
     return {
         name: st.Page(_guarded(page), title=title, icon=icon, url_path=name, default=name == "start")
@@ -48,14 +49,14 @@ def _guarded(page):  # type: ignore[no-untyped-def]
         try:
             page()
         except (BadInput, DamagedFile, WrongMoment) as error:
-            st.error(str(error), icon="⚠️")
+            st.error(str(error), icon=":material/error:")
         except Exception as error:
             if type(error).__module__.startswith("streamlit.runtime"):
                 raise  # how Streamlit itself stops or reruns a script
             traceback.print_exc()
             st.error(
                 f"This page met something unexpected ({type(error).__name__}). Your runs are safe; reload the page, or choose another run.",
-                icon="⚠️",
+                icon=":material/error:",
             )
 
     shown.__name__ = page.__module__.rsplit(".", 1)[-1]
@@ -65,7 +66,7 @@ def _guarded(page):  # type: ignore[no-untyped-def]
 def dashboard() -> None:
     """Draw the page that the URL asks for."""
     _settle()
-    st.set_page_config(page_title="Espalier", page_icon="🌳", layout="wide")
+    st.set_page_config(page_title="Espalier", page_icon=":material/park:", layout="wide")
     theme.style()
     st.session_state["pages"] = pages()
     chosen = st.navigation(list(st.session_state["pages"].values()), position="top")
@@ -88,12 +89,12 @@ def run_list() -> None:
     if len(rows) > SHOWN:
         st.toggle(f"show all {len(rows)}", key="all-runs")
     if undo := st.session_state.get("deleted"):
-        st.button(f"Undo deleting {undo}", key="undo-delete", on_click=_undo, args=(undo,), icon="↩️")
+        st.button(f"Undo deleting {undo}", key="undo-delete", on_click=_undo, args=(undo,), icon=":material/undo:")
     chosen = selection().get("run") == DEMO
     st.button(
         "Recorded demo",
         key="run-demo",
-        icon="🎞️",
+        icon=":material/movie:",
         type="primary" if chosen else "secondary",
         width="stretch",
         on_click=select,
@@ -145,7 +146,7 @@ def _delete(run: str) -> None:
         store().set_deleted(run, True)
         st.session_state["deleted"] = run
     except WrongMoment as error:
-        st.toast(str(error), icon="⚠️")
+        st.toast(str(error), icon=":material/error:")
 
 
 def _undo(run: str) -> None:

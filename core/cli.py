@@ -46,12 +46,8 @@ def main() -> None:
         sys.exit(done.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         _fail("stopped", 1)
-    except Exception as error:
-        from click import ClickException
-
-        if type(error).__module__.startswith(("click", "typer")) and isinstance(error, ClickException | Exception):
-            _fail(getattr(error, "format_message", lambda: str(error))(), 2)
-        raise
+    except typer.TyperException as error:
+        _fail(getattr(error, "format_message", error.__str__)(), 2)
 
 
 def _fail(sentence: str, status: int) -> NoReturn:
@@ -256,3 +252,14 @@ def measure(run: RunName, json_: Json = False, runs: Runs = None, data: Data = N
     speed = measure_of(RunFolder(store.root / store.get(run).id), home.data_dir())
     words = f"{speed['measured']:.2f} x measured ({speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']} pairs, batch {speed['batch']}, {speed['threads']} threads, {speed['cpu']}), {speed['promised']:.2f} x promised by MACs"
     _emit({"run": store.get(run).id, "speed": speed}, json_, words)
+
+
+@app.command()
+def export(run: RunName, output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; must not exist.")], json_: Json = False, runs: Runs = None) -> None:
+    """Copy a run's records, newest weights and compact network to a folder that any Espalier can show."""
+    from core.runs.export import export as copy
+
+    store = _store(runs)
+    name = store.get(run).id
+    copy(RunFolder(store.root / name), output)
+    _emit({"run": name, "folder": str(output)}, json_, f"{name} is in {output}")

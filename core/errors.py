@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterable
 
 
@@ -37,5 +36,10 @@ def one_of(where: str, got: object, valid: Iterable[str]) -> BadInput:
 
 def _likeness(choice: str, got: str) -> float:
     """How alike two words are; a common beginning counts twice, as people mistype ends."""
-    common = len(os.path.commonprefix([choice, got])) / max(1, len(choice), len(got))
+    common = _common(choice, got) / max(1, len(choice), len(got))
     return difflib.SequenceMatcher(None, choice, got).ratio() + common
+
+
+def _common(a: str, b: str) -> int:
+    """The length of the beginning that two words share."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

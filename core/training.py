@@ -396,5 +396,11 @@ class Training:
         yield ev.Finished(**self._where(), result=result)
 
 
+def _blocks_gone(layout: dict[str, Any], survival: list[dict[str, Any]]) -> int:
+    """Residual blocks that died whole."""
+    dead = {row["site"] for row in survival if row["kind"] == "block" and row["alive"] == 0}
+    return sum(block["block_site"] in dead for stage in layout["stages"] for block in stage["blocks"])
+
+
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in sorted(tensors.items()) if name.startswith(prefix)}

@@ -72,7 +72,7 @@ def _controls(row: Run, view: RunView) -> None:
         st.button(
             "Continue from the last checkpoint",
             key="resume",
-            icon="▶️",
+            icon=":material/play_arrow:",
             type="primary",
             on_click=_resume,
             args=(row.id,),
@@ -91,14 +91,14 @@ def _controls(row: Run, view: RunView) -> None:
         columns = st.columns([1, 1, 1.3, *[2.2] * len(kinds)], vertical_alignment="bottom")
         paused = row.state == "paused"
         columns[0].button(
-            "Continue" if paused else "Pause", key="pause", icon="▶️" if paused else "⏸️", width="stretch", on_click=_ask,
+            "Continue" if paused else "Pause", key="pause", icon=":material/play_arrow:" if paused else ":material/pause:", width="stretch", on_click=_ask,
             args=(row.id, "continue" if paused else "pause"), disabled=row.state in ("queued", "starting"),
         )  # fmt: skip
-        columns[1].button("Stop", key="stop", icon="⏹️", width="stretch", on_click=_ask, args=(row.id, "stop"))
+        columns[1].button("Stop", key="stop", icon=":material/stop:", width="stretch", on_click=_ask, args=(row.id, "stop"))
         columns[2].button(
             "Measure speed",
             key="measure-now",
-            icon="⏱️",
+            icon=":material/timer:",
             width="stretch",
             on_click=_ask,
             args=(row.id, "measure"),
@@ -137,21 +137,21 @@ def _ask(run: str, control: str) -> None:
     try:
         steer(store(), run, control)
     except (BadInput, WrongMoment) as error:
-        st.toast(str(error), icon="⚠️")
+        st.toast(str(error), icon=":material/error:")
 
 
 def _set_strength(run: str, kind: str, key: str) -> None:
     try:
         steer(store(), run, "strength", f"{kind}={st.session_state[key]}")
     except (BadInput, WrongMoment) as error:
-        st.toast(str(error), icon="⚠️")
+        st.toast(str(error), icon=":material/error:")
 
 
 def _resume(run: str) -> None:
     try:
         resume_in_background(store(), run)
     except (BadInput, WrongMoment) as error:
-        st.toast(str(error), icon="⚠️")
+        st.toast(str(error), icon=":material/error:")
 
 
 def _figures(view: RunView) -> None:

@@ -45,10 +45,10 @@ def invitation(sentence: str) -> None:
     """An empty page with the two ways on."""
     with theme.card("Nothing here yet", sentence, key="invitation"):
         left, right, _ = st.columns([1, 1, 2])
-        if left.button("Start a run", key="go-start", icon="🌱", type="primary", width="stretch"):
+        if left.button("Start a run", key="go-start", icon=":material/potted_plant:", type="primary", width="stretch"):
             st.switch_page(st.session_state["pages"]["start"])
         right.button(
-            "Look at the recorded demo", key="go-demo", icon="🎞️", width="stretch", on_click=select, kwargs={"run": DEMO}
+            "Look at the recorded demo", key="go-demo", icon=":material/movie:", width="stretch", on_click=select, kwargs={"run": DEMO}
         )
 
 
@@ -63,7 +63,7 @@ def header(row: Run | None, view: RunView) -> None:
         f"{row.id} {STATES[row.state]}. {about(row.config)}" + (f" Attempt {row.attempt}." if row.attempt > 1 else "")
     )
     if row.state in ("failed", "lost") and row.error:
-        st.error(f"{row.error[0].upper()}{row.error[1:]}", icon="⚠️")
+        st.error(f"{row.error[0].upper()}{row.error[1:]}", icon=":material/error:")
 
 
 def about(config: dict[str, Any]) -> str:

@@ -86,19 +86,19 @@ def _button(row: Run | None, view: RunView) -> None:
         return
     job = _job_of(row.id)
     if job is not None and job.poll() is None:
-        st.button("Measuring…", key="measure", icon="⏱️", disabled=True)
+        st.button("Measuring…", key="measure", icon=":material/timer:", disabled=True)
         return
     if job is not None:
         error = (job.stderr.read() if job.stderr else "").strip()
         st.session_state["jobs"].pop(row.id, None)
         if job.returncode:
-            st.error(error.splitlines()[-1] if error else "Measuring failed; try again.", icon="⚠️")
+            st.error(error.splitlines()[-1] if error else "Measuring failed; try again.", icon=":material/error:")
         else:
             st.rerun()
     st.button(
         "Measure speed now",
         key="measure",
-        icon="⏱️",
+        icon=":material/timer:",
         type="primary",
         on_click=_measure,
         args=(row.id, is_living(row)),
@@ -116,7 +116,7 @@ def _measure(run: str, living: bool) -> None:
         try:
             steer(store(), run, "measure")
         except WrongMoment as error:
-            st.toast(str(error), icon="⚠️")
+            st.toast(str(error), icon=":material/error:")
         return
     command = [sys.executable, "-m", "core", "measure", run, "--json", "--runs", str(store().root)]
     st.session_state.setdefault("jobs", {})[run] = subprocess.Popen(

@@ -43,7 +43,7 @@ def page() -> None:
         )
     with right:
         st.button(
-            "Train this here", key="train-this", type="primary", icon="🌱", width="stretch", on_click=_start, args=(default.config,),
+            "Train this here", key="train-this", type="primary", icon=":material/potted_plant:", width="stretch", on_click=_start, args=(default.config,),
             help="The same run on this machine, with embedded real data: about a minute on two cores.",
         )  # fmt: skip
         st.caption(
@@ -67,7 +67,7 @@ def _go_if_started() -> None:
     if st.session_state.pop("started", None):
         st.switch_page(st.session_state["pages"]["live"])
     if problem := st.session_state.pop("problem", None):
-        st.error(problem, icon="⚠️")
+        st.error(problem, icon=":material/error:")
 
 
 def _start(config: RunConfig, role: str = "method", family: str | None = None) -> None:
@@ -163,7 +163,7 @@ def _form() -> None:
             for i, (model, field, value) in enumerate(fields):
                 chosen[field] = _widget(columns[(i + 3) % 4], field, model.model_fields[field], value)
             control = st.checkbox("Also queue the dense control (same settings without the method)", value=False)
-            if st.form_submit_button("Train with these settings", type="primary", icon="🌱"):
+            if st.form_submit_button("Train with these settings", type="primary", icon=":material/potted_plant:"):
                 _submit_form(base, chosen, control)
     _go_if_started()
 
@@ -186,16 +186,16 @@ def _widget(where: Any, name: str, field: FieldInfo, value: Any) -> Any:
         return where.selectbox(title, choices, index=list(choices).index(value), help=help, key=f"field-{name}")
     if isinstance(value, int):
         return where.number_input(title, low, high, value, help=help, key=f"field-{name}")
-    return where.number_input(
-        title, low, high, value, format="%.5g", step=None if value == 0 else value / 10, help=help, key=f"field-{name}"
-    )
+    bottom, top = (None if bound is None else float(bound) for bound in (low, high))
+    step = value / 10 if value else 0.001
+    return where.number_input(title, bottom, top, value, format="%.5g", step=step, help=help, key=f"field-{name}")
 
 
 def _submit_form(base: RunConfig, chosen: dict[str, Any], control: bool) -> None:
     try:
         config = with_settings(base, chosen)
     except BadInput as error:
-        st.error(str(error), icon="⚠️")
+        st.error(str(error), icon=":material/error:")
         return
     _start(config)
     if control and (family := st.session_state.get("started")):

@@ -1,0 +1,447 @@
+"""Figures as data: pure functions from tables to Plotly specs ``{"data", "layout", "alt"}``.
+
+One spec feeds the live component, finished views and export. Specs are written in the light palette. Fractions are 0-1
+in tables and percent on screen. A long run is thinned, so that a figure stays under 50 kB.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from app import sentences
+from app.components.figure_parts import (
+    CIVIDIS,
+    CLEAR,
+    DYING,
+    GHOST,
+    INK,
+    LEAF,
+    LEAF_PALE,
+    LINE,
+    METHOD_LOOKS,
+    METHOD_NAMES,
+    PAPER,
+    SOFT,
+    STAGE_LOOKS,
+    WOOD,
+    Spec,
+    along,
+    base_layout,
+    colour_scale,
+    end_label,
+    figure,
+    is_finite,
+    plain_numbers,
+    rule,
+    spread_apart,
+    thinned,
+    titled_axis,
+    with_markers,
+)
+from app.components.figure_parts import DARK as DARK
+from app.components.figure_parts import figure_html as figure_html
+from app.components.figure_parts import themed as themed
+
+MAX_CELLS = 4000
+MAX_LINES = 48
+MAX_POINTS = 4000
+
+
+def accuracy_and_loss(epochs: pd.DataFrame, markers: Sequence[Mapping[str, Any]] = ()) -> Spec:
+    """Accuracy above, loss below, one epoch axis. Columns: epoch, train_loss, train_accuracy, val_accuracy."""
+    table = thinned(epochs, MAX_POINTS // 3)
+    data, notes = [], []
+    for column, name, colour, dash, axis in (
+        ("train_accuracy", "training", SOFT, "dot", "y"),
+        ("val_accuracy", "validation", LEAF, "solid", "y"),
+        ("train_loss", "training loss", WOOD, "solid", "y2"),
+    ):
+        if column not in table or table[column].notna().sum() == 0:
+            continue
+        scale, digits = (100, 2) if axis == "y" else (1, 4)
+        unit = " %" if axis == "y" else ""
+        data.append(
+            {
+                "type": "scatter", "mode": "lines+markers" if len(table) < 3 else "lines", "name": name, "yaxis": axis,
+                "x": plain_numbers(table["epoch"], 0), "y": plain_numbers(table[column] * scale, digits),
+                "line": {"color": colour, "width": 2.2, "dash": dash},
+                "hovertemplate": f"{name} %{{y:.4g}}{unit}<extra></extra>",
+            }
+        )  # fmt: skip
+        seen = table.dropna(subset=[column])
+        value = float(seen[column].iloc[-1]) * scale
+        label = f"{name}<br>{value:.1f} %" if axis == "y" else f"loss<br>{value:.3g}"
+        notes.append(end_label(value, label, colour, axis))
+        if axis == "y2":
+            notes[-1]["yanchor"] = "bottom"
+    if len(notes) > 1 and data[0]["yaxis"] == data[1]["yaxis"]:
+        first, second = notes[0], notes[1]
+        gap = 17 if first["y"] >= second["y"] else -17
+        first["yshift"], second["yshift"] = gap, -gap
+    layout = base_layout(
+        xaxis=titled_axis("epoch", anchor="y2", rangemode="tozero"),
+        yaxis=titled_axis("accuracy, %", domain=[0.45, 1], range=_late_range(table)),
+        yaxis2=titled_axis("loss", domain=[0, 0.33], rangemode="tozero"),
+        annotations=notes,
+        hovermode="x unified",
+        margin={"l": 52, "r": 78, "t": 24, "b": 40},
+    )
+    return figure(data, with_markers(layout, markers), sentences.accuracy(epochs))
+
+
+def survival_heatmap(
+    survival: pd.DataFrame,
+    stages: Sequence[tuple[str, int]] = (),
+    markers: Sequence[Mapping[str, Any]] = (),
+    names: Mapping[str, str] | None = None,
+) -> Spec:
+    """Share alive, sites (rows, forward order) by epochs (columns). ``stages``: (name, number of rows) from the top;
+    ``names``: short row names. Dead cells stand apart: ghost coloured, with an x where the site died."""
+    names = names or {}
+    every = max(1, math.ceil(survival.size / MAX_CELLS))
+    # Count back from the newest epoch, so that the present is always shown.
+    table = survival.iloc[:, ::-1].iloc[:, ::every].iloc[:, ::-1]
+    sites, epochs = [str(site) for site in table.index], [int(epoch) for epoch in table.columns]
+    values = table.to_numpy(dtype=float)
+    alive = [[None if cell == 0 or math.isnan(cell) else round(float(cell), 2) for cell in row] for row in values]
+    dead = [[1 if cell == 0 else None for cell in row] for row in values]
+    died = [(epochs[int((row == 0).argmax())], site) for site, row in zip(sites, values, strict=True) if row[-1:] == 0]
+    cells = {
+        "type": "heatmap",
+        "x": epochs,
+        "y": sites,
+        "xgap": int(len(epochs) <= 60 and len(sites) <= 30),
+        "ygap": int(len(sites) <= 30),
+    }
+    data: list[dict[str, Any]] = [
+        {
+            **cells, "z": alive, "zmin": 0, "zmax": 1, "colorscale": colour_scale(CIVIDIS), "hoverongaps": False,
+            "colorbar": {
+                "title": {"text": "alive", "side": "top", "font": {"size": 11}}, "thickness": 9, "len": 0.9, "outlinewidth": 0,
+                "tickvals": [0, 0.5, 1], "ticktext": ["0 %", "50 %", "100 %"], "x": 1.01, "xpad": 4,
+            },
+            "hovertemplate": "%{y}<br>epoch %{x}: %{z:.0%} alive<extra></extra>",
+        }
+    ]  # fmt: skip
+    if died:
+        data.append(
+            {
+                **cells, "z": dead, "zmin": 0, "zmax": 1, "colorscale": [[0, LINE], [1, LINE]], "showscale": False,
+                "hoverongaps": False, "hovertemplate": "%{y}<br>epoch %{x}: dead<extra></extra>",
+            }
+        )  # fmt: skip
+        data.append(
+            {
+                "type": "scatter", "mode": "markers", "x": [epoch for epoch, _ in died], "y": [site for _, site in died],
+                "marker": {"symbol": "x-thin", "size": 7, "line": {"width": 1.8, "color": INK}}, "showlegend": False,
+                "hovertemplate": "%{y}<br>died at epoch %{x}<extra></extra>",
+            }
+        )  # fmt: skip
+    step = max(1, math.ceil(len(sites) / 24))
+    shown = sites[::step]
+    shapes: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = []
+    row, short = 0, all(len(names.get(site, site)) <= 6 for site in shown)
+    for name, count in stages:
+        if row:
+            shapes.append(rule(x0=0, x1=1, xref="paper", y0=row - 0.5, y1=row - 0.5, color=PAPER, width=4))
+        if short and len(stages) <= 6:
+            notes.append({"text": html.escape(name), "x": 0, "xref": "paper", "xshift": -46, "y": row + (count - 1) / 2, "textangle": -90,
+                          "showarrow": False, "xanchor": "center", "font": {"size": 11.5, "color": SOFT}})  # fmt: skip
+        row += count
+    layout = base_layout(
+        xaxis=titled_axis("epoch", showgrid=False, range=[epochs[0] - 0.5, epochs[-1] + 0.5] if epochs else None),
+        yaxis=titled_axis("", showgrid=False, autorange="reversed", type="category", tickvals=shown,
+                    ticktext=[names.get(site, site) for site in shown]),
+        shapes=shapes, annotations=notes, margin={"l": 70, "r": 62, "t": 22, "b": 40},
+    )  # fmt: skip
+    if any(len(names.get(site, site)) > 9 for site in shown):
+        layout["yaxis"]["automargin"] = True
+    return figure(data, with_markers(layout, markers), sentences.survival(survival, names))
+
+
+def factor_streams(
+    frame: pd.DataFrame,
+    site: str | None = None,
+    markers: Sequence[Mapping[str, Any]] = (),
+    names: Mapping[str, str] | None = None,
+    noun: str = "factor",
+) -> Spec:
+    """Factors or norms over epochs (rows: epochs, columns: units) on a log axis. A log axis cannot show zero, so the
+    number of units that are exactly zero has a strip of its own below it."""
+    names = names or {}
+    values = frame.abs()
+    total = values.shape[1]
+    table = values
+    if total > MAX_LINES and len(values):
+        order = values.iloc[-1].sort_values(kind="stable").index
+        picked = {order[round(i * (total - 1) / (MAX_LINES - 1))] for i in range(MAX_LINES)}
+        table = values[[unit for unit in values.columns if unit in picked]]
+    table = thinned(table, max(20, MAX_POINTS // max(1, table.shape[1])))
+    epochs = [int(epoch) for epoch in table.index]
+    few, notes = table.shape[1] <= 12, []
+    data: list[dict[str, Any]] = []
+    ends: list[tuple[float, str, str]] = []
+    for unit in table.columns:
+        name, column = names.get(str(unit), str(unit)), table[unit]
+        dead = bool(len(column) and column.iloc[-1] == 0)
+        colour = DYING if dead else LEAF
+        data.append(
+            {
+                "type": "scatter", "mode": "lines", "name": name, **along(epochs), "customdata": [str(unit)],
+                "y": [None if value == 0 or not math.isfinite(value) else float(f"{value:.3g}") for value in column],
+                "line": {"color": colour, "width": 2 if few else 1, "dash": "dash" if dead else "solid"},
+                "opacity": 1 if few else 0.6, "hovertemplate": f"{html.escape(name)}: %{{y:.3g}}<extra></extra>",
+            }
+        )  # fmt: skip
+        if few and not dead and len(column) and math.isfinite(column.iloc[-1]):
+            ends.append((math.log10(column.iloc[-1]), name, colour))
+    zeros = (thinned(values, 300) == 0).sum(axis=1)
+    data.append(
+        {
+            "type": "scatter", "mode": "lines", "name": "exactly 0", "yaxis": "y2", "x": [int(e) for e in zeros.index],
+            "y": [int(count) for count in zeros], "fill": "tozeroy", "fillcolor": "rgba(200,112,26,0.22)",
+            "line": {"color": DYING, "width": 1.6, "shape": "hv"},
+            "hovertemplate": f"%{{y}} of {total} exactly 0 at epoch %{{x}}<extra></extra>",
+        }
+    )  # fmt: skip
+    born = [
+        (int((values[unit] == 0).to_numpy().argmax()), unit)
+        for unit in values
+        if len(values) and values[unit].iloc[-1] == 0
+    ]
+    born = sorted(born, key=lambda pair: pair[0])[:200]
+    data.append(
+        {
+            "type": "scatter", "mode": "markers+text" if few else "markers", "yaxis": "y2",
+            "x": [int(values.index[row]) for row, _ in born], "y": list(range(1, len(born) + 1)),
+            "text": [names.get(str(unit), str(unit)) for _, unit in born], "textposition": "middle left", "textfont": {"size": 11},
+            "marker": {"symbol": "x", "size": 6, "color": DYING}, "customdata": [str(unit) for _, unit in born],
+            "hovertemplate": "%{text} became exactly 0 at epoch %{x}<extra></extra>",
+        }
+    )  # fmt: skip
+    if len(values):
+        notes += [end_label(height, name, colour, "y") for height, name, colour in spread_apart(ends)]
+        notes.append(end_label(int(zeros.iloc[-1]), f"{int(zeros.iloc[-1])} of {total}", DYING, "y2"))
+    if total > table.shape[1]:
+        text = f"{table.shape[1]} of {total} {noun}s drawn, evenly by size"
+        notes.append({"text": text, "xref": "paper", "yref": "paper", "x": 1, "y": 1.02, "showarrow": False, "xanchor": "right",
+                      "yanchor": "bottom", "font": {"size": 11, "color": SOFT}})  # fmt: skip
+    layout = base_layout(
+        xaxis=titled_axis("epoch", anchor="y2", rangemode="tozero"),
+        yaxis=titled_axis(
+            f"{noun}, log scale", domain=[0.34, 1], type="log", exponentformat="power", dtick=1, nticks=6
+        ),
+        yaxis2=titled_axis(
+            "exactly 0", domain=[0, 0.22], range=[0, max(total, 1)], tickvals=[0, total], fixedrange=True
+        ),
+        annotations=notes,
+        margin={"l": 58, "r": 62, "t": 16, "b": 40},
+        shapes=[rule(xref="paper", yref="paper", x0=0, x1=1, y0=0.28, y1=0.28, color=GHOST, width=1, dash="dot")],
+    )
+    return figure(data, with_markers(layout, markers), sentences.factors(frame, site, noun))
+
+
+def speed_curve(frame: pd.DataFrame, markers: Sequence[Mapping[str, Any]] = ()) -> Spec:
+    """Times faster than dense while training: measured with quartiles, promised by MACs.
+    Columns: epoch, measured, low, high, promised."""
+    table = thinned(frame, 400)
+    x, data, notes = plain_numbers(table["epoch"], 0), [], []
+    if {"low", "high"} <= set(table.columns):
+        edge = {"type": "scatter", "mode": "lines", "x": x, "line": {"width": 0, "color": LEAF}, "hoverinfo": "skip"}
+        data.append({**edge, "y": plain_numbers(table["low"], 3)})
+        data.append({**edge, "y": plain_numbers(table["high"], 3), "fill": "tonexty", "fillcolor": LEAF_PALE})
+    ends = []
+    for column, colour, dash in (("promised", SOFT, "dash"), ("measured", LEAF, "solid")):
+        seen = table.dropna(subset=[column])
+        data.append(
+            {
+                "type": "scatter", "mode": "lines+markers" if column == "measured" else "lines", "name": column, "x": x,
+                "y": plain_numbers(table[column], 3), "line": {"color": colour, "width": 2.2, "dash": dash}, "marker": {"size": 5},
+                "hovertemplate": f"{column} %{{y:.2f}} ×<extra></extra>",
+            }
+        )  # fmt: skip
+        if len(seen):
+            value = float(seen[column].iloc[-1])
+            ends.append((value, f"{column}<br>{value:.1f} ×", colour))
+    if len(table):
+        notes = [end_label(y, text, colour, "y") for y, text, colour in ends]
+    if len(notes) == 2:
+        up = 15 if notes[0]["y"] >= notes[1]["y"] else -15
+        notes[0]["yshift"], notes[1]["yshift"] = up, -up
+    layout = base_layout(
+        xaxis=titled_axis("epoch", rangemode="tozero"),
+        yaxis=titled_axis("times as fast as dense", ticksuffix=" ×", rangemode="tozero"),
+        shapes=[rule(xref="paper", x0=0, x1=1, y0=1, y1=1, color=GHOST, width=1.4, dash="dot")],
+        annotations=notes,
+        hovermode="x unified",
+        margin={"l": 58, "r": 84, "t": 24, "b": 40},
+    )
+    newest = table.dropna(subset=["measured"]).tail(1).to_dict("records")
+    return figure(data, with_markers(layout, markers), sentences.speed(newest[0] if newest else None))
+
+
+def speed_layers(frame: pd.DataFrame, at_most: int = 24) -> Spec:
+    """Milliseconds per layer, those that lose most of the promised time on top: outline dense, bar compact, diamond what
+    the MACs promised. Columns: path, dense_ms, compact_ms, promised (dense over compact MACs), measured (a ratio)."""
+    table = frame.reset_index(drop=True)
+    table = (
+        table.assign(lost=sentences.lost_ms(table))
+        .sort_values("lost", ascending=False, na_position="last")
+        .head(at_most)
+    )
+    paths = [str(path) for path in table["path"]]
+    promised = (
+        (table["dense_ms"] / table["promised"].where(table["promised"] > 0))
+        .where(table["compact_ms"] > 0)
+        .astype(float)
+    )
+    bar = {"type": "bar", "orientation": "h", "y": paths}
+    data = [
+        {**bar, "name": "dense", "x": plain_numbers(table["dense_ms"], 4), "marker": {"color": CLEAR, "line": {"color": GHOST, "width": 1.5}},
+         "width": 0.78, "hovertemplate": "%{y}<br>dense %{x:.3g} ms<extra></extra>"},
+        {**bar, "name": "compact", "x": plain_numbers(table["compact_ms"], 4), "marker": {"color": LEAF}, "width": 0.5,
+         "hovertemplate": "%{y}<br>compact %{x:.3g} ms<extra></extra>"},
+        {"type": "scatter", "mode": "markers", "name": "promised by MACs", "y": paths, "x": plain_numbers(promised, 4),
+         "cliponaxis": False, "marker": {"symbol": "diamond-open", "size": 9, "color": DYING, "line": {"width": 2, "color": DYING}},
+         "hovertemplate": "%{y}<br>promised %{x:.3g} ms<extra></extra>"},
+    ]  # fmt: skip
+    widest = pd.concat([table["dense_ms"], table["compact_ms"]]).max() if len(table) else 1
+    notes = []
+    for path, row in zip(paths, table.to_dict("records"), strict=True):
+        text = (
+            "gone" if row["compact_ms"] == 0 else sentences.times(row["measured"]) if is_finite(row["measured"]) else ""
+        )
+        notes.append({"x": max(row["dense_ms"], row["compact_ms"]), "y": path, "text": text, "showarrow": False, "xanchor": "left",
+                      "xshift": 8, "font": {"size": 12, "color": SOFT}})  # fmt: skip
+    layout = base_layout(
+        xaxis=titled_axis("milliseconds", range=[0, float(widest) * 1.13], rangemode="tozero"),
+        yaxis=titled_axis("", autorange="reversed", type="category", automargin=True, showgrid=False),
+        barmode="overlay", showlegend=True, annotations=notes,
+        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "traceorder": "normal"},
+        margin={"l": 70, "r": 16, "t": 34, "b": 40},
+    )  # fmt: skip
+    return figure(data, layout, sentences.layers(table))
+
+
+def death_timeline(
+    frame: pd.DataFrame, deaths: Sequence[Mapping[str, Any]] = (), markers: Sequence[Mapping[str, Any]] = ()
+) -> Spec:
+    """Share alive by stage (rows: epochs, columns: stages, 0-1) as steps; ``deaths``: {label, epoch, stage} of blocks."""
+    table = thinned(frame, 400)
+    epochs = [int(epoch) for epoch in table.index]
+    data, ends = [], []
+    looks = {str(stage): STAGE_LOOKS[i % len(STAGE_LOOKS)] for i, stage in enumerate(table.columns)}
+    for stage, (colour, dash) in looks.items():
+        column = next(table[name] for name in table.columns if str(name) == stage)
+        data.append(
+            {
+                "type": "scatter", "mode": "lines", "name": stage, "x": epochs, "y": plain_numbers(column * 100, 1),
+                "line": {"shape": "hv", "color": colour, "width": 2.2, "dash": dash},
+                "hovertemplate": f"{html.escape(stage)}: %{{y:.0f}} % alive<extra></extra>",
+            }
+        )  # fmt: skip
+        if len(column):
+            ends.append((float(column.iloc[-1]) * 100, f"{stage} {column.iloc[-1]:.0%}".replace("%", " %"), colour))
+    told = [
+        death for death in deaths if str(death["stage"]) in looks and len(frame) and death["epoch"] <= frame.index[-1]
+    ]
+    if told:
+        heights = [100 * _value_at(frame, death["epoch"], str(death["stage"])) for death in told]
+        data.append(
+            {
+                "type": "scatter", "mode": "markers+text", "x": [int(death["epoch"]) for death in told], "y": [round(h, 1) for h in heights],
+                "text": [f"{death['label']} †" for death in told], "textposition": "top right", "textfont": {"size": 11, "color": INK},
+                "marker": {"symbol": "x", "size": 8, "color": [looks[str(death["stage"])][0] for death in told]},
+                "hovertemplate": "%{text} at epoch %{x}<extra></extra>",
+            }
+        )  # fmt: skip
+    layout = base_layout(
+        xaxis=titled_axis("epoch", rangemode="tozero"),
+        yaxis=titled_axis("alive, %", range=[0, 106], tickvals=[0, 25, 50, 75, 100]),
+        annotations=[end_label(y, text, colour, "y") for y, text, colour in spread_apart(ends, 7.5)],
+        hovermode="x unified",
+        margin={"l": 52, "r": 96, "t": 14, "b": 40},
+    )
+    return figure(data, with_markers(layout, markers), sentences.deaths(frame))
+
+
+def tradeoff(frame: pd.DataFrame, *, log: bool = False) -> Spec:
+    """Accuracy against MACs. Columns: label, method, macs (share of dense, 0-1), accuracy (0-1); optional low and high
+    (of accuracy), macs_low, macs_high, n, source (``ours`` or ``paper``), citation. Papers' points are hollow diamonds.
+    Points of different methods are never joined."""
+    data = []
+    table = frame.assign(source=frame.get("source", "ours"))
+    table["method"] = table["method"].astype(str).str.lower()
+    for (source, method), group in table.groupby(["source", "method"], sort=False):
+        colour, symbol = METHOD_LOOKS.get(str(method), (SOFT, "hexagon"))
+        paper = source == "paper"
+        rows = group.to_dict("records")
+        extra = [_point_note(row) for row in rows]
+        trace = {
+            "type": "scatter", "mode": "markers+text" if len(table) <= 14 else "markers", "name": f"{METHOD_NAMES.get(str(method), str(method))}{' (paper)' if paper else ''}",
+            "x": plain_numbers(group["macs"] * 100, 2), "y": plain_numbers(group["accuracy"] * 100, 2), "customdata": extra,
+            "text": [str(row["label"]) for row in rows], "textposition": [_label_side(row, table) for row in rows], "textfont": {"size": 11, "color": SOFT},
+            "cliponaxis": False,
+            "marker": {"symbol": "diamond-open" if paper else symbol, "size": 10, "color": colour, "line": {"width": 2, "color": colour}},
+            "hovertemplate": "%{text}<br>%{y:.2f} % at %{x:.0f} % of the MACs%{customdata}<extra></extra>",
+        }  # fmt: skip
+        for axis, middle, low, high in (
+            ("error_y", "accuracy", "low", "high"),
+            ("error_x", "macs", "macs_low", "macs_high"),
+        ):
+            if {low, high} <= set(group.columns) and group[low].notna().any():
+                trace[axis] = {
+                    "type": "data", "symmetric": False, "array": plain_numbers((group[high] - group[middle]) * 100, 3),
+                    "arrayminus": plain_numbers((group[middle] - group[low]) * 100, 3), "color": colour, "thickness": 1.4, "width": 4,
+                }  # fmt: skip
+        data.append(trace)
+    layout = base_layout(
+        xaxis=titled_axis("MACs, % of dense", type="log" if log else "linear"),
+        yaxis=titled_axis("test accuracy, %"),
+        showlegend=len(data) > 1,
+        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+        margin={"l": 56, "r": 40, "t": 34, "b": 42},
+    )
+    return figure(data, layout, sentences.tradeoff(table))
+
+
+def _value_at(frame: pd.DataFrame, epoch: int, stage: str) -> float:
+    column = next(frame[name] for name in frame.columns if str(name) == stage)
+    known = column[column.index <= epoch]
+    return float(known.iloc[-1]) if len(known) else 1.0
+
+
+def _label_side(row: Mapping[str, Any], table: pd.DataFrame) -> str:
+    """Names stand below their point, papers' above it, and turn inwards at the right edge."""
+    return f"{'top' if row['source'] == 'paper' else 'bottom'} {'left' if row['macs'] > 0.9 * table['macs'].max() else 'right'}"
+
+
+def _late_range(epochs: pd.DataFrame) -> list[float] | None:
+    """The accuracy axis, in percent, fitted to what came after the first fifth; None while there is little to see."""
+    late = epochs.iloc[len(epochs) // 5 :]
+    values = (
+        pd.concat(
+            [late[name] for name in ("train_accuracy", "val_accuracy") if name in late] or [pd.Series(dtype=float)]
+        ).dropna()
+        * 100
+    )
+    if len(epochs) < 10 or values.empty:
+        return None
+    low, high = float(values.min()), float(values.max())
+    room = max(0.5, 0.12 * (high - low))
+    return [round(max(0.0, low - room), 1), round(min(100.5, high + room), 1)]
+
+
+def _point_note(row: Mapping[str, Any]) -> str:
+    parts = [
+        f"n = {int(row['n'])}" if is_finite(row.get("n")) else "",
+        html.escape(str(row.get("citation") or "")).replace("nan", ""),
+    ]
+    text = ", ".join(part for part in parts if part)
+    return f"<br>{text}" if text else ""

@@ -1,0 +1,69 @@
+// A Plotly figure that keeps its node, zoom and selection while its data grows: Plotly.react with a constant uirevision.
+
+export default function liveChart({ data, parentElement, setTriggerValue }) {
+  if (!data) return;
+  let chart = parentElement.querySelector(".live-chart");
+  if (!chart) {
+    chart = document.createElement("div");
+    chart.className = "live-chart";
+    chart.setAttribute("role", "img");
+    parentElement.append(chart);
+    chart.observer = new ResizeObserver(() => chart.drawn && window.Plotly.Plots.resize(chart));
+    chart.observer.observe(chart);
+  }
+  chart.style.height = `${data.height}px`;
+  chart.setAttribute("aria-label", data.spec.alt ?? "");
+  chart.trigger = setTriggerValue;
+  chart.wanted = data;
+  if (window.Plotly) draw(chart);
+  else {
+    chart.onready ??= () => draw(chart);
+    window.addEventListener("plotly-ready", chart.onready, { once: true });
+  }
+  return () => {
+    chart.observer.disconnect();
+    window.removeEventListener("plotly-ready", chart.onready);
+    if (window.Plotly && chart.drawn) window.Plotly.purge(chart);
+    chart.drawn = false;
+  };
+}
+
+function draw(chart) {
+  const { spec, dark, revision } = chart.wanted;
+  const style = getComputedStyle(chart);
+  const paper = style.getPropertyValue("--st-background-color").trim();
+  const swap = isDark(chart, paper) ? dark : {};
+  const layout = recolour(spec.layout, swap);
+  layout.uirevision ??= revision;
+  layout.font = { ...layout.font, family: style.getPropertyValue("--st-font").trim() || "system-ui, sans-serif" };
+  layout.autosize = true;
+  delete layout.width;
+  layout.height = chart.wanted.height;
+  const config = { displaylogo: false, responsive: false, displayModeBar: "hover", modeBarButtonsToRemove: ["toImage", "lasso2d", "autoScale2d"] };
+  window.Plotly.react(chart, recolour(spec.data, swap), layout, config).then(() => {
+    if (chart.drawn) return;
+    chart.drawn = true;
+    chart.on("plotly_click", (event) => {
+      const point = event.points?.[0];
+      if (point) chart.trigger("picked", { curve: point.curveNumber, x: point.x, y: point.y, customdata: point.customdata ?? null });
+    });
+  });
+}
+
+function isDark(chart, paper) {
+  if (!paper) return matchMedia("(prefers-color-scheme: dark)").matches;
+  const probe = document.createElement("i");
+  probe.style.color = paper;
+  chart.parentNode.append(probe);
+  const [r, g, b] = getComputedStyle(probe).color.match(/[\d.]+/g).map(Number);
+  probe.remove();
+  return 0.3 * r + 0.59 * g + 0.11 * b < 128;
+}
+
+// A copy in which every colour of the light palette became its dark twin.
+function recolour(value, swap) {
+  if (typeof value === "string") return swap[value] ?? value;
+  if (Array.isArray(value)) return value.map((item) => recolour(item, swap));
+  if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, recolour(item, swap)]));
+  return value;
+}

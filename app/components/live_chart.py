@@ -1,0 +1,43 @@
+"""Live Plotly charts: the library once per page, then figures that update in place.
+
+``st.plotly_chart`` builds a new chart whenever its data changes; this component calls ``Plotly.react`` on the same node.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from plotly.offline import get_plotlyjs
+
+from app.components.figure_parts import DARK
+
+HERE = Path(__file__).parent
+
+_load = st.components.v2.component("plotly_loader", js=(HERE / "plotly_loader.js").read_text(encoding="utf-8"))
+_mount = st.components.v2.component(
+    "live_chart", js=(HERE / "live_chart.js").read_text(encoding="utf-8"), isolate_styles=False
+)
+
+
+@cache
+def _library() -> bytes:
+    return gzip.compress(get_plotlyjs().encode(), compresslevel=6, mtime=0)
+
+
+def plotly_loader(key: str = "plotly-loader") -> None:
+    """Sends plotly.js to the page: call it once per full run, outside repeating fragments."""
+    _load(key=key, data=_library(), height=1)
+
+
+def live_chart(
+    spec: dict[str, Any], *, key: str, height: int = 300, on_picked: Callable[[], None] = lambda: None
+) -> Any:
+    """Shows a spec of ``app.charts``. ``result.picked`` is one click: ``{curve, x, y, customdata}``; inside a fragment
+    that repeats, read it in ``on_picked``."""
+    data = {"spec": spec, "height": height, "dark": DARK, "revision": key}
+    return _mount(key=key, data=data, height="content", on_picked_change=on_picked)

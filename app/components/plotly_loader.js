@@ -1,0 +1,13 @@
+// Puts plotly.js, which arrives gzipped as this component's data, on the page once; charts wait for "plotly-ready".
+
+export default function loader({ data }) {
+  if (!data || window.Plotly || window.plotlyComing) return;
+  window.plotlyComing = true;
+  const script = document.createElement("script");
+  const text = new Response(new Blob([data]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  text.then((source) => {
+    script.textContent = source;
+    document.head.append(script);
+    window.dispatchEvent(new Event("plotly-ready"));
+  });
+}

@@ -1,0 +1,60 @@
+"""The look that every page shares: cards, tiles and spacing, light and dark.
+
+Put ``style()`` once at the top of the page. Colours follow Streamlit's own theme.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import streamlit as st
+
+STYLE = """
+<style>
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(168px, 1fr)); gap: 12px; }
+.tile { border: 1px solid var(--tile-line); background: var(--tile-card); border-radius: 10px; padding: 9px 15px 10px; min-width: 0; }
+.tile span, .tile em { display: block; font-style: normal; font-size: 12.5px; line-height: 1.45; color: var(--tile-soft); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.tile strong { display: block; font-size: 23px; line-height: 1.3; font-weight: 680; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.takeaway { color: var(--tile-soft); margin: -6px 0 2px; font-size: 14px; line-height: 1.45; }
+.card-title { font-weight: 650; font-size: 15.5px; line-height: 1.4; margin: 0; }
+div[class*="st-key-card-"] { background: var(--tile-card); border-color: var(--tile-line) !important; border-radius: 10px; gap: 0.55rem; }
+.stMainBlockContainer { max-width: 1480px; padding-left: 1.6rem; padding-right: 1.6rem; }
+.stVerticalBlock { gap: 0.8rem; }
+</style>
+"""
+LIGHT = "<style>:root { --tile-line: #dfe4de; --tile-card: #ffffff; --tile-soft: #5f6e66; }</style>"
+DARK = "<style>:root { --tile-line: #2c3638; --tile-card: #1c2325; --tile-soft: #9aa9a2; }</style>"
+
+
+def is_dark() -> bool:
+    """Whether the person's page is dark now."""
+    return st.context.theme.type == "dark"
+
+
+def style() -> None:
+    """Adds the shared style to the page; once per run, near the top."""
+    st.html(STYLE + (DARK if is_dark() else LIGHT))
+
+
+def kpi_row(tiles: Sequence[tuple[str, str, str]]) -> None:
+    """A row of tiles: (label, value, note)."""
+    inside = "".join(
+        f'<div class="tile"><span>{html.escape(label)}</span><strong>{html.escape(value)}</strong>'
+        f'<em title="{html.escape(note)}">{html.escape(note) or "&nbsp;"}</em></div>'
+        for label, value, note in tiles
+    )
+    st.html(f'<div class="tiles">{inside}</div>')
+
+
+@contextmanager
+def card(title: str, sentence: str = "", *, key: str) -> Iterator[Any]:
+    """A bordered card that opens with its title and the sentence that says what to see."""
+    with st.container(border=True, key=f"card-{key}", height="stretch") as box:
+        opening = f'<p class="card-title" role="heading" aria-level="3">{html.escape(title)}</p>'
+        st.html(opening)
+        if sentence:
+            st.html(f'<p class="takeaway">{html.escape(sentence)}</p>')
+        yield box

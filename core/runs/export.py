@@ -1,0 +1,31 @@
+"""A run's folder as it travels: a recorded demo, a download. Smaller, and still a run's folder. No torch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from core.errors import BadInput
+from core.runs.folder import RunFolder
+
+RECORDS = ("run.json", "events.jsonl", "history.json", "values.f32", "alive.u8", "compact.safetensors", "measured.json")
+
+
+def export(folder: RunFolder, target: Path, *, checkpoints: int = 1) -> None:
+    """Copy the records and the newest `checkpoints` (weights only: they can be asked and cut, not trained on).
+
+    BadInput where `target` exists already.
+    """
+    if target.exists():
+        raise BadInput(f"{target} must not exist yet, so that nothing is overwritten; choose another name or remove it")
+    (target / "checkpoints").mkdir(parents=True)
+    for name in RECORDS:
+        if (folder.path / name).exists():
+            shutil.copyfile(folder.path / name, target / name)
+    for file in sorted(folder.checkpoints.glob("[0-9]*.safetensors"))[-checkpoints:]:
+        with safe_open(file, "np") as opened:
+            weights = {name: opened.get_tensor(name) for name in opened.keys() if name.startswith("weights/")}  # noqa: SIM118
+            save_file(weights, target / "checkpoints" / file.name, metadata=opened.metadata())

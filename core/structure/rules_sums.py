@@ -1,0 +1,98 @@
+"""Sums: life on one branch, a constant or a field on the other, without any coupling of the branches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, fx
+
+from core.structure.build import Build
+from core.structure.rule import Rule, row_reads, same_plane
+from core.structure.values import ALIVE, FIELD, Flow, Op, Val, Value, base_of
+
+Part = tuple[Val, Tensor]  # an operand, and a mask over the rows it brings in this stream
+
+
+def accepts(flow: Flow, node: fx.Node, values: list[Value]) -> str:
+    shape = flow.traced.shapes.get(node)
+    if len(values) != 2 or len(node.args) != 2 or node.kwargs:
+        return "it is not a plain sum of two tensors"
+    if not all(isinstance(value, Val) and value.shape == shape for value in values):
+        return "its operands differ in shape, or their channels are not known"
+    return "" if shape is not None and shape[0] == flow.traced.batch and len(shape) > 1 else "it has no channels"
+
+
+def operands(op: Op) -> list[Val]:
+    vals = [base_of(value) for value in op.inputs]
+    return [val for val in vals if val is not None]
+
+
+def forward(flow: Flow, op: Op) -> None:
+    """A sum is as alive as its liveliest operand; constants add."""
+    first, second = operands(op)
+    state = torch.maximum(flow.state(first), flow.state(second))
+    op.fill_in(state, flow.const(first) + flow.const(second), flow.nonneg(first) & flow.nonneg(second))
+
+
+def emit(build: Build, op: Op) -> None:
+    """Alive rows: one operand in full, the other one added where it lives, then one batch-free term for the rest."""
+    for stream in (FIELD, ALIVE):
+        rows = op.need & (op.state == stream)
+        if not rows.any():
+            continue
+        parts = live_parts(build, op, rows, stream)
+        fields = live_parts(build, op, rows, FIELD) if stream == ALIVE else []
+        const = torch.zeros(op.width, dtype=torch.float64)
+        for val in operands(op):
+            const += build.flow.const(val) * rows
+        if len(parts) == 1 and not fields and not const.any():
+            entries = rows.nonzero().flatten()
+            build.alias(op, stream, entries, parts[0][0], entries)
+            continue
+        node, order = total(build, op, parts, rows, stream, torch.zeros_like(const) if fields else const)
+        if fields:
+            still, _ = total(build, op, fields, rows, FIELD, const, order)
+            node = build.call(torch.add, node, still)
+        build.place(op, stream, order, node)
+
+
+def live_parts(build: Build, op: Op, rows: Tensor, stream: int) -> list[Part]:
+    """Operands that have channels of that stream among `rows`, the fullest first."""
+    parts = [(val, rows & (build.flow.state(val) == stream)) for val in operands(op)]
+    return sorted((part for part in parts if part[1].any()), key=lambda part: -int(part[1].sum()))
+
+
+def total(
+    build: Build, op: Op, parts: list[Part], rows: Tensor, stream: int, const: Tensor, order: Tensor | None = None
+) -> tuple[fx.Node, Tensor]:
+    """Sum of the parts and the constants, for all rows; in `order` if given, else in the first part's own order."""
+    val, mask = parts[0]
+    if not bool((rows & ~mask).any()):
+        if order is None:
+            node, order = build.gather_any(val, mask, stream)
+        else:
+            node = build.gather(val, order, stream)
+        parts = parts[1:]
+        if const.any():
+            node = build.call(torch.add, node, build.numbers(const[order], len(op.shape)))
+    else:
+        order = rows.nonzero().flatten() if order is None else order
+        plane = build.plane(val)
+        batch = build.batch() if stream == ALIVE else 1
+        node = build.method("expand", build.numbers(const[order], len(op.shape)), batch, -1, *plane)
+    for val, mask in parts:
+        node = add_part(build, node, val, mask, order, stream)
+    return node, order
+
+
+def add_part(build: Build, node: fx.Node, val: Val, mask: Tensor, order: Tensor, stream: int) -> fx.Node:
+    """node + the masked channels of `val`, each at its place; one index_add (timed against padding: it wins)."""
+    if bool(mask[order].all()):
+        return build.call(torch.add, node, build.gather(val, order, stream))
+    part, entries = build.gather_any(val, mask, stream)
+    position = torch.full((len(mask),), -1)
+    position[order] = torch.arange(len(order))
+    assert bool((position[entries] >= 0).all())
+    return build.call(torch.index_add, node, 1, build.indices(position[entries]), part)
+
+
+SUM = Rule(accepts, forward, row_reads, emit, same_plane)

@@ -1,0 +1,288 @@
+"""A network followed once: its torch.fx graph, without in-place writes, and the shape of every value (eval mode)."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from core.errors import TraceError
+
+Example = Tensor | tuple[Tensor, ...]
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+IN_PLACE_FUNCTIONS = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+    operator.ifloordiv: operator.floordiv,
+    operator.imod: operator.mod,
+    operator.ipow: operator.pow,
+}
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A followed network: graph of out-of-place operations, and what each node gave for the example.
+
+    `shapes` holds tensors only; every other result (numbers, tuples) is absent. `batch` is the example's batch, at least 2.
+    """
+
+    root: nn.Module
+    graph: fx.Graph
+    shapes: dict[fx.Node, tuple[int, ...]]
+    batch: int
+
+    def module(self, node: fx.Node) -> nn.Module:
+        return self.root.get_submodule(str(node.target))
+
+
+def example_tuple(example: Example) -> tuple[Tensor, ...]:
+    """The example as a tuple of tensors with a batch of at least 2, so that no axis of length 1 passes for the batch."""
+    inputs = example if isinstance(example, tuple) else (example,)
+    for tensor in inputs:
+        if not isinstance(tensor, Tensor) or tensor.dim() < 2:
+            got = f"shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise TraceError(f"the example must be a tensor of a batch, such as (1, 3, 32, 32); got {got}")
+    return tuple(torch.cat([t, t]) if t.shape[0] == 1 else t.detach().clone() for t in inputs)
+
+
+@contextmanager
+def eval_mode(*models: nn.Module) -> Iterator[None]:
+    """Every module in eval mode and no gradients inside; each module's own training flag is back afterwards."""
+    flags = [(module, module.training) for model in models for module in model.modules()]
+    try:
+        for model in models:
+            model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
+
+
+class Value(fx.Proxy):
+    """A followed value that records `a += b` as the write it is; torch.fx alone would record `a + b`."""
+
+
+def _in_place(function: Any) -> Any:
+    def method(self: Value, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+    return method
+
+
+for _function in IN_PLACE_FUNCTIONS:
+    setattr(Value, f"__{_function.__name__}__", _in_place(_function))
+
+
+class Follower(fx.Tracer):
+    """Follows user modules; a torch.nn layer, or a subclass of one, is a leaf (a container is not)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside: list[str] = []
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return Value(node, self)
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        layers = (c for c in type(m).__mro__ if c is not nn.Module and c.__module__.startswith("torch.nn"))
+        return any(c not in CONTAINERS for c in layers)
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        self.inside.append(self.path_of_module(m))
+        result = super().call_module(m, forward, args, kwargs)
+        self.inside.pop()  # not in `finally`: after an error the last entry names the module
+        return result
+
+
+def trace(model: nn.Module, example: Example) -> Traced:
+    """Follow `model` in eval mode and run it once on `example`; the model itself is left as it was.
+
+    Raises TraceError, naming module and line, where Python control flow or an unsupported write stops the tracer.
+    """
+    if isinstance(model, WRAPPERS) or hasattr(model, "_orig_mod"):
+        raise TraceError(f"{type(model).__name__} wraps the network; pass the wrapped network (.module or ._orig_mod)")
+    inputs = example_tuple(example)
+    with eval_mode(model):
+        graph = follow(model, len(inputs))
+        shapes, writes = run_once(model, graph, inputs)
+    for node, users in writes:
+        remove_write(model, node, users)
+    for node in graph.nodes:  # numbers never change in place
+        node.target = IN_PLACE_FUNCTIONS.get(node.target, node.target)
+    graph.lint()
+    return Traced(model, graph, shapes, inputs[0].shape[0])
+
+
+def follow(model: nn.Module, num_inputs: int) -> fx.Graph:
+    """The graph of `model` with `num_inputs` placeholders; further parameters keep their defaults."""
+    parameters = list(inspect.signature(model.forward).parameters.values())
+    optional = [p for p in parameters[num_inputs:] if p.default is not inspect.Parameter.empty]
+    follower = Follower()
+    try:
+        graph = follower.trace(model, {p.name: p.default for p in optional} or None)
+    except Exception as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f"{Path('torch') / 'fx'}" not in f.filename]
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown line"
+        path = follower.inside[-1] if follower.inside else "the network itself"
+        raise TraceError(
+            f"{path} could not be followed ({where}): {error}; a forward must not branch on values, loop over a "
+            "tensor's size or write into slices; rewrite that line, or make the module a torch.nn layer's subclass, "
+            "which is then run as it is"
+        ) from error
+    placeholders = [n for n in graph.nodes if n.op == "placeholder"]
+    for placeholder in placeholders[num_inputs:]:
+        for user in list(placeholder.users):
+            graph.erase_node(user)
+        graph.erase_node(placeholder)
+    graph.set_codegen(fx.graph.CodeGen())
+    return graph
+
+
+Write = tuple[fx.Node, list[fx.Node]]
+
+
+def run_once(
+    model: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]
+) -> tuple[dict[fx.Node, tuple[int, ...]], list[Write]]:
+    """Shapes of all tensors, and every in-place write with the later readers of the value it overwrites."""
+    order = {node: i for i, node in enumerate(graph.nodes)}
+    last = {node: max((order[u] for u in node.users), default=order[node]) for node in graph.nodes}
+    feed = iter(inputs)
+    alive: dict[fx.Node, Any] = {}
+    shapes: dict[fx.Node, tuple[int, ...]] = {}
+    writes: list[Write] = []
+    for node in graph.nodes:
+        if node.op == "output":
+            break
+        target = written_value(model, node)
+        if target is not None and target in alive and tensors_in(alive[target]):
+            writes.append((node, later_readers(node, target, alive, order)))
+        alive[node] = execute(model, node, alive, feed)
+        if isinstance(alive[node], Tensor):
+            shapes[node] = tuple(alive[node].shape)
+        for old in [n for n in alive if last[n] <= order[node]]:
+            del alive[old]
+    return shapes, writes
+
+
+def execute(model: nn.Module, node: fx.Node, values: dict[fx.Node, Any], feed: Iterator[Tensor]) -> Any:
+    if node.op == "placeholder":
+        return next(feed)
+    if node.op == "get_attr":
+        return operator.attrgetter(str(node.target))(model)
+    args = fx.map_arg(node.args, lambda n: values[n])
+    kwargs = fx.map_arg(node.kwargs, lambda n: values[n])
+    try:
+        if node.op == "call_module":
+            return model.get_submodule(str(node.target))(*args, **kwargs)
+        if node.op == "call_method":
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        return node.target(*args, **kwargs)  # type: ignore[operator]
+    except Exception as error:
+        raise TraceError(
+            f"{node.target} failed on the example: {error}; pass an example of the network's own input shape"
+        ) from error
+
+
+def written_value(model: nn.Module, node: fx.Node) -> fx.Node | None:
+    """The node whose value `node` overwrites, if it is an in-place operation."""
+    name = str(getattr(node.target, "__name__", node.target))
+    in_place = node.target in IN_PLACE_FUNCTIONS or inplace_flag(node)
+    if node.op == "call_module":
+        in_place = bool(getattr(model.get_submodule(str(node.target)), "inplace", False))
+    elif node.op in ("call_function", "call_method"):
+        in_place = in_place or (name.endswith("_") and not name.endswith("__"))
+    first = node.args[0] if node.args else next(iter(node.all_input_nodes), None)
+    return first if in_place and isinstance(first, fx.Node) else None
+
+
+def inplace_flag(node: fx.Node) -> bool:
+    """Whether a function is called with inplace=True, by name or by position."""
+    if node.op != "call_function" or not callable(node.target):
+        return False
+    return bool(node.kwargs.get("inplace", False)) or flag_position(node) is not None
+
+
+def flag_position(node: fx.Node) -> int | None:
+    try:
+        names = list(inspect.signature(node.target).parameters)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    position = names.index("inplace") if "inplace" in names else len(node.args)
+    return position if position < len(node.args) and node.args[position] else None
+
+
+def later_readers(
+    node: fx.Node, target: fx.Node, values: dict[fx.Node, Any], order: dict[fx.Node, int]
+) -> list[fx.Node]:
+    """Who reads the overwritten value after `node`; a reader through a view of it cannot be followed."""
+    written = values[target]
+    if target.op == "get_attr" or not isinstance(written, Tensor):
+        raise TraceError(f"{node.name} writes into {target.name}, a parameter or buffer; compute a new tensor instead")
+    readers: list[fx.Node] = []
+    for other, value in values.items():
+        if not any(same_storage(part, written) for part in tensors_in(value)):
+            continue
+        later = [u for u in other.users if order[u] > order[node]]
+        if later and not (isinstance(value, Tensor) and same_view(value, written)):
+            raise TraceError(f"{node.name} overwrites a part of {other.name}, which is read later; write out of place")
+        readers.append(other)
+    return readers
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """The tensors of a result: itself, or those of a tuple or list."""
+    parts = value if isinstance(value, tuple | list) else [value]
+    return [part for part in parts if isinstance(part, Tensor)]
+
+
+def same_view(a: Tensor, b: Tensor) -> bool:
+    return (a.shape, a.stride(), a.storage_offset()) == (b.shape, b.stride(), b.storage_offset())
+
+
+def same_storage(a: Tensor, b: Tensor) -> bool:
+    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+
+
+def remove_write(model: nn.Module, node: fx.Node, overwritten: list[fx.Node]) -> None:
+    """Make `node` return a new tensor; what read an overwritten value later now reads the new one."""
+    order = {n: i for i, n in enumerate(node.graph.nodes)}
+    for value in overwritten:
+        value.replace_all_uses_with(node, delete_user_cb=lambda user: order[user] > order[node])
+    if node.op == "call_method" and str(node.target).endswith("_"):
+        if not hasattr(Tensor, str(node.target)[:-1]):
+            raise TraceError(f"{node.name} ({node.target}) writes in place and has no other form; write out of place")
+        node.target = str(node.target)[:-1]
+    elif node.op == "call_function":
+        node.target = out_of_place(node)
+        position = flag_position(node)
+        if position is not None:
+            node.update_arg(position, False)
+        if "inplace" in node.kwargs:
+            node.update_kwarg("inplace", False)
+
+
+def out_of_place(node: fx.Node) -> Any:
+    """The function that computes the same and returns a new tensor."""
+    target: Any = node.target
+    name = str(getattr(target, "__name__", ""))
+    if target in IN_PLACE_FUNCTIONS:
+        return IN_PLACE_FUNCTIONS[target]
+    if not name.endswith("_"):
+        return target
+    for namespace in (torch, nn.functional):
+        if hasattr(namespace, name[:-1]):
+            return getattr(namespace, name[:-1])
+    raise TraceError(f"{node.name} ({name}) writes in place and has no other form; write out of place")

@@ -1,0 +1,301 @@
+"""Chart builders, sentences and the glossary, tested as data."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from app import charts, glossary, sentences
+
+NUM_EPOCHS, NUM_SITES = 61, 20
+MARKERS = [{"epoch": 18, "label": "strength 0.01 → 0.02"}]
+
+
+@pytest.fixture
+def survival():
+    share = np.clip(1 - np.outer(np.linspace(0.2, 1.3, NUM_SITES), np.linspace(0, 1, NUM_EPOCHS)), 0, 1)
+    return pd.DataFrame(
+        share, index=[f"stage{i // 7}.{i}.conv1/filter" for i in range(NUM_SITES)], columns=range(NUM_EPOCHS)
+    )
+
+
+@pytest.fixture
+def factors():
+    epochs = np.arange(NUM_EPOCHS)[:, None]
+    values = np.maximum(0, 1 - epochs * np.linspace(0.002, 0.04, 9)[None, :])
+    return pd.DataFrame(values, index=range(NUM_EPOCHS), columns=[f"block{i}" for i in range(9)])
+
+
+@pytest.fixture
+def epochs():
+    e = np.arange(NUM_EPOCHS)
+    return pd.DataFrame(
+        {
+            "epoch": e,
+            "train_loss": np.exp(-e / 9),
+            "train_accuracy": 1 - 0.9 * np.exp(-e / 5),
+            "val_accuracy": 0.97 - 0.9 * np.exp(-e / 4),
+        }
+    )
+
+
+@pytest.fixture
+def specs(survival, factors, epochs):
+    e = epochs["epoch"]
+    speed = pd.DataFrame(
+        {"epoch": e, "measured": 1 + e / 90, "low": 0.9 + e / 90, "high": 1.1 + e / 90, "promised": 1 + e / 60}
+    )
+    layers = pd.DataFrame(
+        {
+            "path": ["a", "b", "c"],
+            "dense_ms": [2.0, 1.0, 3.0],
+            "compact_ms": [1.5, 0.0, 1.0],
+            "promised": [2.0, math.inf, 2.5],
+            "measured": [1.33, math.inf, 3.0],
+        }
+    )
+    stages = pd.DataFrame(
+        {"Stage 1": np.linspace(1, 0.2, NUM_EPOCHS), "Stage 2": np.linspace(1, 0.6, NUM_EPOCHS)}, index=e
+    )
+    points = pd.DataFrame(
+        [
+            {
+                "label": "dense",
+                "method": "dense",
+                "macs": 1.0,
+                "accuracy": 0.92,
+                "low": 0.918,
+                "high": 0.921,
+                "n": 3,
+                "source": "ours",
+            },
+            {
+                "label": "λ 0.01",
+                "method": "sss",
+                "macs": 0.5,
+                "accuracy": 0.915,
+                "low": 0.91,
+                "high": 0.917,
+                "n": 3,
+                "source": "ours",
+            },
+            {
+                "label": "SSS-18",
+                "method": "sss",
+                "macs": 0.45,
+                "accuracy": 0.908,
+                "source": "paper",
+                "citation": "Huang & Wang 2018",
+            },
+        ]
+    )
+    return {
+        "accuracy": charts.accuracy_and_loss(epochs, MARKERS),
+        "survival": charts.survival_heatmap(survival, [("Stage 1", 7), ("Stage 2", 7), ("Stage 3", 6)], MARKERS),
+        "factors": charts.factor_streams(factors, "stage1", MARKERS),
+        "speed": charts.speed_curve(speed, MARKERS),
+        "layers": charts.speed_layers(layers),
+        "deaths": charts.death_timeline(stages, [{"label": "1.2", "epoch": 22, "stage": "Stage 1"}], MARKERS),
+        "tradeoff": charts.tradeoff(points),
+    }
+
+
+def test_every_spec_is_valid_plotly_and_small_and_says_what_to_see(specs):
+    for name, spec in specs.items():
+        go.Figure({"data": spec["data"], "layout": spec["layout"]})
+        assert len(json.dumps(spec, allow_nan=False)) < 50_000, name
+        assert spec["alt"].endswith("."), name
+
+
+def test_a_wrong_property_would_be_caught():
+    with pytest.raises(ValueError, match="no_such"):
+        go.Figure({"data": [{"type": "scatter", "no_such": 1}], "layout": {}})
+
+
+def test_every_axis_with_numbers_is_named(specs):
+    for name, spec in specs.items():
+        axes = [
+            axis
+            for key, axis in spec["layout"].items()
+            if key.startswith(("xaxis", "yaxis")) and axis.get("type") != "category"
+        ]
+        assert all(axis["title"]["text"] for axis in axes), name
+
+
+def test_empty_tables_make_empty_figures():
+    columns = ["epoch", "train_loss", "train_accuracy", "val_accuracy"]
+    for spec in (
+        charts.accuracy_and_loss(pd.DataFrame(columns=columns, dtype=float)),
+        charts.survival_heatmap(pd.DataFrame()),
+        charts.factor_streams(pd.DataFrame()),
+        charts.death_timeline(pd.DataFrame()),
+        charts.speed_curve(pd.DataFrame(columns=["epoch", "measured", "low", "high", "promised"], dtype=float)),
+        charts.speed_layers(
+            pd.DataFrame(columns=["path", "dense_ms", "compact_ms", "promised", "measured"], dtype=float)
+        ),
+        charts.tradeoff(pd.DataFrame(columns=["label", "method", "macs", "accuracy"])),
+    ):
+        go.Figure({"data": spec["data"], "layout": spec["layout"]})
+        assert spec["alt"]
+
+
+def test_dead_cells_stand_apart_from_the_colour_scale(survival, specs):
+    alive, dead, crosses = specs["survival"]["data"]
+    assert (alive["zmin"], alive["zmax"]) == (0, 1)
+    num_dead = int((survival.to_numpy() == 0).sum())
+    assert num_dead > 0
+    assert sum(cell is None for row in alive["z"] for cell in row) == num_dead
+    assert sum(cell == 1 for row in dead["z"] for cell in row) == num_dead
+    assert len(crosses["x"]) == int((survival.iloc[:, -1] == 0).sum())
+
+
+def test_a_long_run_is_thinned_and_keeps_its_newest_epoch():
+    wide = pd.DataFrame(np.full((108, 400), 0.5), index=[f"site{i}" for i in range(108)])
+    spec = charts.survival_heatmap(wide)
+    assert spec["data"][0]["x"][-1] == 399
+    assert len(json.dumps(spec)) < 50_000
+    many = pd.DataFrame(np.full((400, 512), 0.25))
+    spec = charts.factor_streams(many)
+    line = spec["data"][0]
+    assert line["x0"] + line["dx"] * (len(line["y"]) - 1) == 399
+    assert len(json.dumps(spec)) < 50_000
+    assert any("48 of 512" in note["text"] for note in spec["layout"]["annotations"])
+
+
+def test_exact_zeros_leave_the_log_axis_for_their_own_strip(factors, specs):
+    lines = [trace for trace in specs["factors"]["data"] if trace.get("yaxis", "y") == "y"]
+    strip = next(trace for trace in specs["factors"]["data"] if trace.get("yaxis") == "y2")
+    assert all(value is None or value > 0 for trace in lines for value in trace["y"])
+    assert strip["y"] == (factors == 0).sum(axis=1).tolist()
+    assert specs["factors"]["layout"]["yaxis"]["type"] == "log"
+    assert specs["factors"]["layout"]["yaxis2"].get("type") != "log"
+
+
+def test_layers_are_sorted_by_lost_time(specs):
+    # a: 1.5 - 2/2 = 0.5 ms lost; c: 1 - 3/2.5 = -0.2; b: removed, 0 - 1/inf = 0
+    assert specs["layers"]["data"][0]["y"] == ["a", "b", "c"]
+
+
+def test_points_of_the_trade_off_are_never_joined_and_papers_are_hollow(specs):
+    data = specs["tradeoff"]["data"]
+    assert all("lines" not in trace["mode"] for trace in data)
+    assert [trace["marker"]["symbol"] for trace in data if "paper" in trace["name"]] == ["diamond-open"]
+    assert "error_y" in data[0]
+    assert len({trace["marker"]["symbol"] for trace in data}) == len(data)
+
+
+def test_the_dark_palette_replaces_colours_and_nothing_else(specs):
+    spec = specs["deaths"]
+    dark = charts.themed(spec, dark=True)
+    assert charts.themed(spec, dark=False) is spec
+    assert dark["data"][0]["line"]["color"] == charts.DARK[spec["data"][0]["line"]["color"]]
+    assert dark["data"][0]["y"] == spec["data"][0]["y"]
+    assert not set(charts.DARK) & {value.strip('"') for value in json.dumps(dark).split(", ")}
+
+
+def test_an_exported_figure_carries_everything(specs):
+    page = charts.figure_html(specs["accuracy"], "A < B")
+    assert "<title>A &lt; B</title>" in page
+    assert page.count("plotly.js v") <= 2 and len(page) > 4_000_000
+    assert 'src="http' not in page
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3.2e-15, "3·10⁻¹⁵"), (0, "0"), (9.7e-10, "1·10⁻⁹"), (2e3, "2·10³"), (math.nan, "not finite")],
+)
+def test_scientific_numbers(value, text):
+    assert sentences.scientific(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(40_600_000, "40.6 M"), (1234, "1.23 k"), (999_950, "1 M"), (340, "340"), (0, "0"), (-2500, "−2.5 k")],
+)
+def test_amounts(value, text):
+    assert sentences.amount(value) == text
+
+
+def test_signs_and_plurals():
+    assert sentences.points(-0.002) == "−0.2 pp"
+    assert sentences.points(-0.0001) == "±0.0 pp"
+    assert sentences.change(-0.38) == "−38 %"
+    assert sentences.plural(1, "block") == "1 block"
+    assert sentences.plural(2, "class") == "2 classes"
+    assert sentences.listing(["a", "b", "c", "d"]) == "a, b and 2 more"
+
+
+def _view(alive, skip="identity"):
+    blocks = [
+        {
+            "path": f"s.{i}",
+            "label": f"1.{i}",
+            "skip": skip,
+            "block_site": None,
+            "convs": [{"path": f"s.{i}.c", "site": f"s{i}", "total": 16, "macs": 1, "params": 1}],
+        }
+        for i in range(len(alive))
+    ]
+    return {
+        "epoch_now": 2,
+        "stages": [{"name": "Stage 1", "path": "s", "blocks": blocks}],
+        "alive": {f"s{i}": a for i, a in enumerate(alive)},
+    }
+
+
+def test_the_network_sentence_counts_dead_blocks_and_dates_the_last_death():
+    view = _view([[16, 0, 0], [16, 9, 0], [16, 9, 8]])
+    text = sentences.network(view, macs=62, macs_dense=100, accuracy=0.91, accuracy_before=0.912)
+    assert text == "Stage 1 lost 2 of 3 blocks by epoch 2; MACs −38 %, validation accuracy −0.2 pp."
+    assert sentences.network(view, 1) == "Stage 1 lost 1 of 3 blocks by epoch 1."
+    assert sentences.network(view, 0) == "Before training everything is alive."
+    assert sentences.network(_view([[16, 16, 15]], "none")) == "1 of 16 filters died by epoch 2."
+
+
+def test_the_speed_sentence_names_everything_a_claim_needs():
+    result = {
+        "measured": 1.62,
+        "low": 1.53,
+        "high": 1.71,
+        "n": 30,
+        "promised": 2.04,
+        "threads": 2,
+        "cpu": "AMD EPYC",
+        "device": "cpu",
+        "batch": 128,
+    }
+    assert (
+        sentences.speed(result)
+        == "1.6 × measured (1.5–1.7, n = 30 pairs), 2.0 × promised by MACs, 2 threads on AMD EPYC, batch 128."
+    )
+    assert sentences.speed({}) == "Not measured yet."
+
+
+@pytest.mark.parametrize(
+    ("verdict", "start"),
+    [("exact", "Exact: largest difference 3·10⁻¹⁵ of the output's spread over 32 inputs at 2 sizes"), ("nothing-removed", "NOTHING WAS REMOVED"), ("inconclusive", "Inconclusive"), ("failed", "FAILED"), ("approximate", "Approximate")],
+)  # fmt: skip
+def test_every_verdict_has_its_sentence(verdict, start):
+    result = {
+        "verdict": verdict,
+        "max_rel": 3e-15,
+        "spread": 0.4,
+        "inputs": 32,
+        "sizes": [[1, 8, 8], [1, 16, 16]],
+        "reference": "unmodified",
+    }
+    assert sentences.certificate(result).startswith(start)
+
+
+def test_a_masked_certificate_is_never_read_as_free():
+    assert "may cost accuracy" in sentences.certificate({"verdict": "exact", "max_rel": 1e-15, "reference": "masked"})
+
+
+def test_the_glossary_finds_words_as_people_write_them():
+    assert glossary.definition("macs") == glossary.TERMS["MAC"]
+    assert glossary.definition("Filters") == glossary.TERMS["filter"]
+    with pytest.raises(KeyError, match="no term 'frobnication'"):
+        glossary.definition("frobnication")

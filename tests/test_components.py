@@ -1,0 +1,127 @@
+"""Components and theme: what is sent to the browser, and what a page of its own contains."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import theme
+from app.components import espalier as tree
+from app.components import live_chart
+
+ROOT = Path(__file__).parent.parent
+VIEW = {
+    "network": "tiny", "input": "image", "classes": "10", "epoch_now": 4, "total_epochs": 9, "follow": True, "playing": False,
+    "stages": [{"name": "Stage 1", "path": "s", "note": "16", "blocks": [{"path": "s.0", "label": "1.1", "skip": "identity", "block_site": "s.0/block",
+                "convs": [{"path": "s.0.conv1", "site": "s.0.conv1/filter", "label": "conv1", "total": 16, "macs": 9, "params": 9}]}]}],
+    "alive": {"s.0.conv1/filter": [16, 16, 16, 9, 0], "s.0/block": [1, 1, 1, 1, 0]},
+    "factor": {"s.0/block": [1.0, 0.51239, 1e-9, 0.25, 0.0]}, "died": {"s.0/block": 4}, "markers": [], "selected": {"site": None, "epoch": None},
+    "say": "A </script> sentence.",
+}  # fmt: skip
+
+
+def _unpacked(series):
+    """The same reading of runs and samples as espalier.js, written apart from it."""
+    if isinstance(series, list):
+        return series
+    if "runs" in series:
+        values = iter(series["runs"])
+        return [value for value, length in zip(values, values, strict=True) for _ in range(length)]
+    held = [value for value in series["values"] for _ in range(series["every"])][: series["count"]]
+    return [*held[:-1], series["values"][-1]]
+
+
+def test_packed_counts_come_back_whole():
+    packed = tree.packed(VIEW)
+    assert {site: _unpacked(series) for site, series in packed["alive"].items()} == VIEW["alive"]
+    assert packed["factor"]["s.0/block"] == [1.0, 0.512, 1e-9, 0.25, 0.0]
+    assert VIEW["alive"]["s.0/block"] == [1, 1, 1, 1, 0]
+
+
+def test_many_factors_are_sampled_and_the_newest_is_kept():
+    values = [1 / (epoch + 1) for epoch in range(161)]
+    packed = tree.packed({**VIEW, "factor": {f"b{i}": values for i in range(54)}})
+    seen = _unpacked(packed["factor"]["b0"])
+    assert len(seen) == len(values)
+    assert seen[-1] == pytest.approx(values[-1], rel=0.005)
+    assert seen[0] == 1.0
+    assert len(json.dumps(packed)) < 50_000
+
+
+def test_a_small_factor_is_never_rounded_to_dead():
+    assert tree.packed({**VIEW, "factor": {"b": [1e-12]}})["factor"]["b"] == [1e-12]
+
+
+def test_a_factor_that_is_not_finite_is_a_gap_and_not_broken_json():
+    assert tree.packed({**VIEW, "factor": {"b": [float("nan"), 1.0]}})["factor"]["b"] == [None, 1.0]
+
+
+def test_the_page_of_its_own_needs_nothing_else():
+    page = tree.standalone_html(VIEW, "Tiny & small")
+    assert "<title>Tiny &amp; small</title>" in page
+    assert not re.search(r'(src|href)="http', page)
+    inside = re.search(r'<script type="application/json" id="espalier-data">(.*?)</script>', page, re.S)
+    assert json.loads(inside.group(1))["say"] == VIEW["say"]
+
+
+def test_the_scripts_know_nothing_of_streamlit_and_write_no_markup():
+    for script in (ROOT / "app/components").glob("*.js"):
+        text = script.read_text(encoding="utf-8")
+        assert "innerHTML" not in text, script.name
+        assert "streamlit" not in text.lower(), script.name
+    for joined in (tree.SCRIPT, (ROOT / "app/components/live_chart.js").read_text(encoding="utf-8")):
+        assert len(re.findall(r"^export default function", joined, re.M)) == 1
+
+
+def _page():
+    import streamlit as st
+    from tests_view import VIEW
+
+    from app import glossary, theme
+    from app.components.espalier import espalier
+    from app.components.live_chart import live_chart, plotly_loader
+
+    theme.style()
+    plotly_loader()
+    theme.kpi_row([("a <b>", "1 ×", "note")])
+    with theme.card("Title", "Sentence.", key="one"):
+        espalier(VIEW, key="tree")
+        live_chart({"data": [], "layout": {}, "alt": "Nothing."}, key="chart", height=200)
+    glossary.glossary_popover("factor")
+    st.write("end")
+
+
+def test_a_page_mounts_every_part(monkeypatch):
+    import sys
+    import types
+
+    module = types.ModuleType("tests_view")
+    module.VIEW = VIEW
+    monkeypatch.setitem(sys.modules, "tests_view", module)
+    page = AppTest.from_function(_page, default_timeout=15).run()
+    assert not page.exception
+    sent = [json.loads(part.proto.json) for part in page.get("bidi_component") if part.proto.json]
+    assert any(data.get("network") == "tiny" for data in sent)
+    assert any(data.get("spec", {}).get("alt") == "Nothing." for data in sent)
+    assert page.markdown[-1].value == "end"
+
+
+def test_the_library_travels_compressed_and_is_built_once():
+    library = live_chart._library()
+    assert library is live_chart._library()
+    assert len(library) < 2_000_000
+
+
+def test_dark_and_light_define_the_same_colours():
+    names = [set(re.findall(r"--tile-\w+", part)) for part in (theme.LIGHT, theme.DARK)]
+    assert names[0] == names[1] == set(re.findall(r"--tile-\w+", theme.STYLE))
+
+
+def test_the_settings_keep_the_dashboard_at_home():
+    settings = tomllib.loads((ROOT / ".streamlit/config.toml").read_text(encoding="utf-8"))
+    assert settings["browser"]["gatherUsageStats"] is False
+    assert settings["server"]["address"] == "127.0.0.1"
+    assert len(settings["theme"]["chartSequentialColors"]) == len(settings["theme"]["chartDivergingColors"]) == 10

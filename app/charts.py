@@ -241,7 +241,7 @@ def factor_streams(
             "exactly 0", domain=[0, 0.22], range=[0, max(total, 1)], tickvals=[0, total], fixedrange=True
         ),
         annotations=notes,
-        margin={"l": 58, "r": 62, "t": 16, "b": 40},
+        margin={"l": 58, "r": 62, "t": 30, "b": 40},
         shapes=[rule(xref="paper", yref="paper", x0=0, x1=1, y0=0.28, y1=0.28, color=GHOST, width=1, dash="dot")],
     )
     return figure(data, with_markers(layout, markers), sentences.factors(frame, site, noun))

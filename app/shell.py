@@ -13,6 +13,7 @@ from app.app_pages import learn_terms, live, speed, start, structure, take_away
 from app.runs import DEMO, all_runs, store
 from app.selection import select, selection
 from core.errors import BadInput, DamagedFile, WrongMoment
+from core.runs.home import PROJECT
 from core.runs.store import LIVING, Run
 
 ICONS = {
@@ -66,7 +67,7 @@ def _guarded(page):  # type: ignore[no-untyped-def]
 def dashboard() -> None:
     """Draw the page that the URL asks for."""
     _settle()
-    st.set_page_config(page_title="Espalier", page_icon=":material/park:", layout="wide")
+    st.set_page_config(page_title="Espalier", page_icon=str(PROJECT / "assets" / "icon.png"), layout="wide")
     theme.style()
     st.session_state["pages"] = pages()
     chosen = st.navigation(list(st.session_state["pages"].values()), position="top")

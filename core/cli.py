@@ -26,7 +26,12 @@ from core.runs.control import check_data, new_run, steer, submit, wait_applied
 from core.runs.folder import RunFolder
 from core.runs.store import LIVING, OVER, Run, Store
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Espalier: learn structured sparsity, cut it out exactly, prove it, time it.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Espalier: learn structured sparsity, cut it out exactly, prove it, time it.",
+)
 say = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
@@ -92,7 +97,18 @@ def _config(name: str, settings: list[str] | None) -> RunConfig:
 def document_of(row: Run) -> dict[str, Any]:
     """A run as `run`, `resume` and `show` print it; null where it has not come to that yet."""
     result = row.result or {}
-    keys = ("macs", "macs_per_image", "params", "survival", "removed", "refilled", "certificate", "speed", "weights_sha256", "conditions")
+    keys = (
+        "macs",
+        "macs_per_image",
+        "params",
+        "survival",
+        "removed",
+        "refilled",
+        "certificate",
+        "speed",
+        "weights_sha256",
+        "conditions",
+    )
     accuracy = result.get("accuracy", {"val": None, "test": None, "compact": None, "finetuned": None})
     return {
         "run": row.id, "name": row.name, "state": row.state, "attempt": row.attempt, "preset": row.preset, "role": row.role,
@@ -105,7 +121,14 @@ def document_of(row: Run) -> dict[str, Any]:
 def presets(json_: Json = False) -> None:
     """List the presets; the first is the default."""
     rows = [
-        {"name": p.name, "title": p.title, "method": p.config.phases[0].method, "network": p.config.network, "dataset": p.config.dataset, "minutes": p.minutes}
+        {
+            "name": p.name,
+            "title": p.title,
+            "method": p.config.phases[0].method,
+            "network": p.config.network,
+            "dataset": p.config.dataset,
+            "minutes": p.minutes,
+        }
         for p in known.PRESETS
     ]
     table = Table("preset", "what it does", "network", "data", "minutes")
@@ -127,7 +150,11 @@ def submit_(preset: str, set_: Settings = None, json_: Json = False, runs: Runs 
     """Queue a run for the background and return at once."""
     store = _store(runs, data)
     name = submit(store, _config(preset, set_))
-    _emit({"run": name, "state": store.get(name).state}, json_, f"queued {name}; watch it with `python -m core show {name}`")
+    _emit(
+        {"run": name, "state": store.get(name).state},
+        json_,
+        f"queued {name}; watch it with `python -m core show {name}`",
+    )
 
 
 @app.command()
@@ -144,7 +171,9 @@ def resume(run: RunName, json_: Json = False, runs: Runs = None, data: Data = No
             time.sleep(0.1)
             store.mark_lost()
     elif row.state in LIVING:
-        raise WrongMoment(f"run {row.id} must be lost, stopped, failed or paused to be resumed; it is {row.state}; wait for it, or stop it")
+        raise WrongMoment(
+            f"run {row.id} must be lost, stopped, failed or paused to be resumed; it is {row.state}; wait for it, or stop it"
+        )
     store.requeue(row.id, foreground=True)
     _train(store, row.id, json_)
 
@@ -200,7 +229,11 @@ def runs_(json_: Json = False, runs: Runs = None) -> None:
     table = Table("run", "state", "preset", "created")
     for row in rows:
         table.add_row(row.id, row.state, row.preset, time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created)))
-    document = {"runs": [{"run": r.id, "state": r.state, "preset": r.preset, "created": r.created, "name": r.name} for r in rows]}
+    document = {
+        "runs": [
+            {"run": r.id, "state": r.state, "preset": r.preset, "created": r.created, "name": r.name} for r in rows
+        ]
+    }
     _emit(document, json_, table if rows else "no runs yet; start one with `python -m core run digits-sss`")
 
 
@@ -225,12 +258,22 @@ def control(
     store.mark_lost()
     name = store.get(run).id
     step = wait_applied(store, name, steer(store, name, action, argument))
-    _emit({"run": name, "applied": step}, json_, f"{name}: {action} took effect at step {step}" if step is not None else f"{name}: {action} is recorded, not applied yet")
+    _emit(
+        {"run": name, "applied": step},
+        json_,
+        f"{name}: {action} took effect at step {step}"
+        if step is not None
+        else f"{name}: {action} is recorded, not applied yet",
+    )
 
 
 @app.command()
 def compact(
-    run: RunName, output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")], json_: Json = False, runs: Runs = None, data: Data = None
+    run: RunName,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
+    json_: Json = False,
+    runs: Runs = None,
+    data: Data = None,
 ) -> None:
     """Write the compact network of a run's newest checkpoint, with its certificate."""
     from core.runs.jobs import compact_of
@@ -238,7 +281,11 @@ def compact(
     store = _store(runs, data)
     document = compact_of(RunFolder(store.root / store.get(run).id), output.resolve(), home.data_dir())
     macs = document["macs"]
-    _emit(document, json_, f"{output}: removal {document['certificate']['verdict']}, {macs['compact']:,} of {macs['dense']:,} MACs")
+    _emit(
+        document,
+        json_,
+        f"{output}: removal {document['certificate']['verdict']}, {macs['compact']:,} of {macs['dense']:,} MACs",
+    )
     if document["certificate"]["verdict"] == "failed":
         raise typer.Exit(1)
 
@@ -255,7 +302,12 @@ def measure(run: RunName, json_: Json = False, runs: Runs = None, data: Data = N
 
 
 @app.command()
-def export(run: RunName, output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; must not exist.")], json_: Json = False, runs: Runs = None) -> None:
+def export(
+    run: RunName,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; must not exist.")],
+    json_: Json = False,
+    runs: Runs = None,
+) -> None:
     """Copy a run's records, newest weights and compact network to a folder that any Espalier can show."""
     from core.runs.export import export as copy
 
@@ -263,3 +315,19 @@ def export(run: RunName, output: Annotated[Path, typer.Option("-o", "--output", 
     name = store.get(run).id
     copy(RunFolder(store.root / name), output)
     _emit({"run": name, "folder": str(output)}, json_, f"{name} is in {output}")
+
+
+@app.command()
+def evidence(
+    table: Annotated[str | None, typer.Argument(help="The table to complete; without it, list them.")] = None,
+    json_: Json = False,
+    data: Data = None,
+) -> None:
+    """Run what a table of evidence still lacks; without a name, list the tables."""
+    from core.runs.evidence import complete, listed
+
+    rows = [complete(table, lambda words: say.print(words), home.data_dir(data))] if table else listed()
+    words = Table("table", "rows", "missing", "what")
+    for row in rows:
+        words.add_row(row["name"], str(row["rows"]), ", ".join(row["missing"]) or "none", row["title"])
+    _emit({"tables": rows}, json_, words)

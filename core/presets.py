@@ -25,15 +25,9 @@ def _cifar(name: str, network: str, *, filter: float = 0.0, block: float = 0.0) 
 
 
 _DIGITS = Phase(
-    epochs=60,
-    lr=0.1,
-    lr_schedule="cosine",
-    lr_floor=0.1,
-    strength_filter=0.006,
-    strength_block=0.006,
-    strength_schedule="ramp",
-    ramp=1.0,
-)
+    epochs=120, lr=0.08, lr_schedule="cosine", lr_floor=0.05, strength_filter=0.006, strength_block=0.05,
+    strength_schedule="ramp", ramp_from=0.7, ramp=1.0,
+)  # fmt: skip
 _SHAPES = Phase(
     epochs=20,
     lr=0.1,
@@ -56,14 +50,14 @@ PRESETS: tuple[Preset, ...] = (
         title="Digits: watch a ResNet-20 thin out",
         minutes=1,
         say="Real handwritten digits, a 20-layer residual network, and a penalty that lets filters and whole blocks die.",
-        config=RunConfig(preset="digits-sss", phases=(_DIGITS,)),
+        config=RunConfig(preset="digits-sss", batch_size=128, phases=(_DIGITS,)),
     ),
     Preset(
         name="digits-dense",
         title="Digits: the dense control",
         minutes=1,
         say="The same network, data and epochs without the penalty: what the thin one has to match.",
-        config=RunConfig(preset="digits-dense", phases=(_dense(_DIGITS),)),
+        config=RunConfig(preset="digits-dense", batch_size=128, phases=(_dense(_DIGITS),)),
     ),
     Preset(
         name="digits-lenet",

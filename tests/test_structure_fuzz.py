@@ -31,17 +31,16 @@ def differences(network: torch.nn.Module, compact: torch.nn.Module, seed: int) -
 
 @pytest.mark.parametrize("block", range(6))
 def test_no_random_network_changes_what_it_says(block):
-    removed = fields = telling = compared = 0
+    removed = telling = compared = 0
     for seed in range(block * 50, block * 50 + 50):
         network = case(seed)
         plan = plan_zeros(network, EXAMPLE)
         found = differences(network, apply(plan, network, EXAMPLE), seed)
         assert all(d < 1e-9 for d, _ in found), f"seed {seed}: {found}"
         removed += sum(map(len, plan.removed.values()))
-        fields += sum(v["field"] for v in plan.verdicts.values())
         telling += sum(spread > 1e-4 for _, spread in found)
         compared += len(found)
-    assert removed > 300 and fields > 0, "the cases must have something to remove"
+    assert removed > 300, "the cases must have something to remove"
     assert telling > 0.6 * compared, "outputs must depend on the inputs, or agreement proves nothing"
 
 

@@ -24,7 +24,9 @@ def finished(config, **how):
 
 
 def test_one_seed_gives_one_set_of_weights_and_another_seed_another():
-    first, again, other = (finished(c)[1]["weights_sha256"] for c in (LENET, LENET, LENET.model_copy(update={"seed": 1})))
+    first, again, other = (
+        finished(c)[1]["weights_sha256"] for c in (LENET, LENET, LENET.model_copy(update={"seed": 1}))
+    )
     assert first == again != other
 
 
@@ -94,7 +96,7 @@ def test_a_strength_of_a_kind_the_network_lacks_is_said_not_swallowed():
 
 def test_a_loss_that_is_no_number_ends_the_run_with_the_remedy():
     wild = with_settings(LENET, {"lr": 10})
-    with pytest.raises(training.Diverged, match="the loss must stay finite; got .*; lower lr"):
+    with pytest.raises(training.Diverged, match=r"the loss must stay finite; got .*; lower lr"):
         list(training.run(wild))
 
 
@@ -133,9 +135,13 @@ def test_dead_blocks_and_filters_leave_exactly_and_the_network_is_untouched():
     proof = prove(run.network, done, run.dataset)
     assert proof.verdict == "exact" and proof.max_rel < 1e-12 and proof.reference == "unmodified"
     assert len(proof.sizes) == 2
-    assert {"stage1.0.conv1/layer", "stage1.0.conv2/layer"} <= {p if "/" in p else f"{p}/layer" for p in done.plan.removed_layers}
+    assert {"stage1.0.conv1/layer", "stage1.0.conv2/layer"} <= {
+        p if "/" in p else f"{p}/layer" for p in done.plan.removed_layers
+    }
     paths = {name for name, _ in done.compact.named_modules()}
-    assert not any(p.startswith("stage1.0.conv") for p in paths) and not any(p.startswith("stage2.1.conv1") for p in paths)
+    assert not any(p.startswith("stage1.0.conv") for p in paths) and not any(
+        p.startswith("stage2.1.conv1") for p in paths
+    )
     assert done.compact.get_submodule("stage3.0.conv1").out_channels == 64 - 37
     assert done.compact_cost.macs < done.dense_cost.macs
     assert checkpoint.weights_sha256(run.network.state_dict()) == before
@@ -156,7 +162,11 @@ def test_survival_counts_a_block_without_filters_as_dead():
 
 
 def test_a_checkpoint_is_read_back_to_the_last_bit_without_pickle(tmp_path):
-    list(training.run(LENET.model_copy(update={"phases": (LENET.phases[0].model_copy(update={"epochs": 1}),)}), folder=tmp_path))
+    list(
+        training.run(
+            LENET.model_copy(update={"phases": (LENET.phases[0].model_copy(update={"epochs": 1}),)}), folder=tmp_path
+        )
+    )
     file = checkpoint.latest(tmp_path / "checkpoints")
     tensors, facts = checkpoint.load(file)
     assert file.name == "00001.safetensors" and facts["epoch"] == 1

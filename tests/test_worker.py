@@ -66,7 +66,9 @@ def test_a_killed_run_is_lost_and_continues_to_the_same_weights_with_no_epoch_tw
     assert store.get(run).attempt == 2
     assert epochs_of(store, run) == [0, 1, 2, 3, 4, 5]
     assert len(RunFolder(store.root / run).history()[0]) == 6
-    replayed = with_settings(CONFIG, {"steering": [{"step": store.applied_step(steer_seq), "kind": "filter", "value": 0.05}]})
+    replayed = with_settings(
+        CONFIG, {"steering": [{"step": store.applied_step(steer_seq), "kind": "filter", "value": 0.05}]}
+    )
     same = finished(store, submit(store, replayed))
     assert result["weights_sha256"] == same["weights_sha256"] != expected["weights_sha256"]
 
@@ -80,7 +82,9 @@ def test_three_submitted_runs_finish_after_the_process_that_asked_is_killed(stor
         "c = with_settings(preset('digits-lenet').config, {'epochs': 2, 'measure_every': 0})\n"
         "[submit(store, c) for _ in range(3)]\nprint('asked', flush=True)\ntime.sleep(600)\n"
     )
-    server = subprocess.Popen([sys.executable, "-c", code, str(ROOT), str(store.root)], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [sys.executable, "-c", code, str(ROOT), str(store.root)], stdout=subprocess.PIPE, text=True
+    )
     assert server.stdout.readline() == "asked\n"
     server.kill()
     server.wait()

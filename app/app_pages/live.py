@@ -94,7 +94,9 @@ def _controls(row: Run, view: RunView) -> None:
             "Continue" if paused else "Pause", key="pause", icon=":material/play_arrow:" if paused else ":material/pause:", width="stretch", on_click=_ask,
             args=(row.id, "continue" if paused else "pause"), disabled=row.state in ("queued", "starting"),
         )  # fmt: skip
-        columns[1].button("Stop", key="stop", icon=":material/stop:", width="stretch", on_click=_ask, args=(row.id, "stop"))
+        columns[1].button(
+            "Stop", key="stop", icon=":material/stop:", width="stretch", on_click=_ask, args=(row.id, "stop")
+        )
         columns[2].button(
             "Measure speed",
             key="measure-now",

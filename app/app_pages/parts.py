@@ -48,7 +48,12 @@ def invitation(sentence: str) -> None:
         if left.button("Start a run", key="go-start", icon=":material/potted_plant:", type="primary", width="stretch"):
             st.switch_page(st.session_state["pages"]["start"])
         right.button(
-            "Look at the recorded demo", key="go-demo", icon=":material/movie:", width="stretch", on_click=select, kwargs={"run": DEMO}
+            "Look at the recorded demo",
+            key="go-demo",
+            icon=":material/movie:",
+            width="stretch",
+            on_click=select,
+            kwargs={"run": DEMO},
         )
 
 

@@ -8,7 +8,6 @@ import streamlit as st
 from app import charts, sentences, theme
 from app.app_pages import parts
 from app.components.live_chart import live_chart, plotly_loader
-from app.espalier_data import espalier_data, say
 from app.runs import RunView
 from app.selection import select, selected_number, selection
 from core.networks.remaining import remaining
@@ -28,8 +27,7 @@ def page() -> None:
     epoch = min(
         selected_number("epoch") if selected_number("epoch") is not None else view.newest_epoch, view.newest_epoch
     )
-    sentence = say(view, espalier_data(view, selected=selection(), follow=False), epoch)
-    with theme.card(f"The network after epoch {epoch}", sentence, key="structure"):
+    with theme.card(f"The network after epoch {epoch}", key="structure"):
         parts.tree(view, key=f"structure-{view.name}", follow=False)
     left, right = st.columns([3, 2])
     with left:

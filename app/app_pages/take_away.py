@@ -17,12 +17,15 @@ from app.components.espalier import standalone_html
 from app.espalier_data import espalier_data
 from app.runs import RunView
 from app.selection import selection
+from core.data.names import DATASETS
 from core.runs.store import Run
 
 LOAD = """from core.structure import load
 
-network = load("{name}")      # a plain torch.nn network, rebuilt without pickle
-answer = network(images)      # images: (N, {shape}), float32, normalised
+# a plain torch network, no pickle
+network = load("{name}")
+# images: (N, {shape}), normalised
+answer = network(images)
 """
 
 
@@ -84,9 +87,9 @@ def _network(row: Run | None, view: RunView) -> None:
             icon=":material/verified:",
             width="stretch",
         )
-        shape = view.started["config"]["dataset"]
+        info = DATASETS[view.started["config"]["dataset"]]
         st.caption("To use it:")
-        st.code(LOAD.format(name=name, shape=f"C, H, W as in {shape}"), language="python")
+        st.code(LOAD.format(name=name, shape=", ".join(str(n) for n in info.shape)), language="python")
 
 
 def _numbers(view: RunView) -> None:

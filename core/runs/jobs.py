@@ -20,7 +20,9 @@ from core.runs.folder import RunFolder, write_atomically
 from core.structure import save
 
 
-def trained_network(file: Path, dataset: Dataset | None = None, data: Path | None = None) -> tuple[nn.Module, RunConfig, Dataset, int]:
+def trained_network(
+    file: Path, dataset: Dataset | None = None, data: Path | None = None
+) -> tuple[nn.Module, RunConfig, Dataset, int]:
     """The network of a checkpoint in eval mode, its settings, its data set and the epochs it has seen."""
     tensors, facts = checkpoint.load(file)
     config = RunConfig.model_validate(facts["config"])
@@ -46,17 +48,31 @@ def compact_of(folder: RunFolder, output: Path, data: Path | None) -> dict[str, 
     network, config, dataset, epoch = newest(folder, data)
     done = cut.cut(network, dataset, config.network)
     certificate = cut.prove(network, done, dataset)
-    about = {"run": folder.path.name, "epoch": epoch, "network": config.network, "dataset": config.dataset, "config": config.model_dump(mode="json")}
+    about = {
+        "run": folder.path.name,
+        "epoch": epoch,
+        "network": config.network,
+        "dataset": config.dataset,
+        "config": config.model_dump(mode="json"),
+    }
     output.parent.mkdir(parents=True, exist_ok=True)
     save(output, done.compact, source=about, plan=done.plan, certificate=certificate)
-    return {"run": folder.path.name, "epoch": epoch, "file": str(output), "certificate": certificate.model_dump(mode="json"), **cut.counts(done)}
+    return {
+        "run": folder.path.name,
+        "epoch": epoch,
+        "file": str(output),
+        "certificate": certificate.model_dump(mode="json"),
+        **cut.counts(done),
+    }
 
 
 def measure_of(folder: RunFolder, data: Path | None) -> dict[str, Any]:
     """Time `folder`'s newest network, dense against compact, and keep the result in `measured.json` of the folder."""
     network, config, dataset, epoch = newest(folder, data)
     conditions.prepare_process(conditions.fixed(config, 0))
-    speed = cut.timed(cut.cut(network, dataset, config.network), dataset, batch=config.batch_size, device="cpu", budget_s=3.0)
+    speed = cut.timed(
+        cut.cut(network, dataset, config.network), dataset, batch=config.batch_size, device="cpu", budget_s=3.0
+    )
     document = speed.model_dump(mode="json")
     kept = {"epoch": epoch, "taken": time.time(), "speed": document}
     write_atomically(folder.path / "measured.json", json.dumps(kept))

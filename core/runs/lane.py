@@ -126,10 +126,13 @@ def main(root: Path, data: Path | None) -> None:
     torch.set_num_threads(1)
     try:
         with FileLock(root / "lane.lock", timeout=0), Lane(data) as lane:
+            (root / "lane.json").unlink(missing_ok=True)  # of a lane before this one
             pid, created = identity()
             threading.Thread(target=lane.serve_forever, daemon=True).start()
-            publish(root, {"port": lane.server_address[1], "token": lane.token, "pid": pid, "created": created})
+            contact = {"port": lane.server_address[1], "token": lane.token, "pid": pid, "created": created}
             while time.monotonic() - lane.last_question < IDLE_S:
+                if not (root / "lane.json").exists():
+                    publish(root, contact)
                 time.sleep(1)
             lane.shutdown()
     except Timeout:

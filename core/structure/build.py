@@ -6,6 +6,7 @@ Two streams: alive channels run on the batch; field channels, the same for every
 from __future__ import annotations
 
 import copy
+import itertools
 import operator
 from collections.abc import Mapping
 from typing import Any
@@ -41,13 +42,14 @@ class Build:
     def method(self, name: str, *args: Any) -> fx.Node:
         return self.graph.call_method(name, args)
 
-    def module(self, path: str, module: nn.Module, *args: Any) -> fx.Node:
-        """Put `module` at `path` of the new network (a free name if taken) and call it."""
-        while has_path(self.root, path):
-            path += "_"
-        module.train(self.flow.traced.root.training)
-        put(self.root, path, module)
-        return self.graph.call_module(path, args)
+    def module(self, path: str, suffix: str, module: nn.Module, *args: Any) -> fx.Node:
+        """Put `module` at `path` of the new network and call it; with a suffix, at a name that nobody else has."""
+        free = path + suffix
+        while suffix and (has_path(self.root, free) or has_path(self.flow.traced.root, free)):
+            free += "_"
+        assert not has_path(self.root, free)
+        put(self.root, free, module)
+        return self.graph.call_module(free, args)
 
     def once(self, key: Any, make: Any) -> fx.Node:
         """A node made at most once, for helpers that several consumers ask for."""
@@ -59,7 +61,8 @@ class Build:
         """A buffer of the new network."""
 
         def make() -> fx.Node:
-            free = f"{name}{sum(1 for _ in self.root.named_buffers(recurse=False))}"
+            taken = (self.root, self.flow.traced.root)  # the source's own attributes may be copied later
+            free = next(f for f in (f"{name}{i}" for i in itertools.count()) if not any(hasattr(t, f) for t in taken))
             self.root.register_buffer(free, tensor.clone())
             return self.graph.get_attr(free)
 

@@ -131,7 +131,11 @@ def load(file: str | Path, factory: Callable[[], nn.Module] | None = None) -> fx
         put(root, path, from_factory(str(file), path, entry, factory) if entry.get("factory") else decode_module(entry))
     for name in [str(n.target) for n in graph.nodes if n.op == "get_attr"]:
         reserve(root, name, tensors, name in about["parameters"], str(file))
-    return fill(fx.GraphModule(root, graph, "Compact"), tensors, about, str(file))
+    try:
+        network = fx.GraphModule(root, graph, "Compact")
+    except AttributeError as error:
+        raise DamagedFile(f"{file} does not fit its own graph: {error}; write it again") from error
+    return fill(network, tensors, about, str(file))
 
 
 def from_factory(file: str, path: str, entry: dict[str, Any], factory: Callable[[], nn.Module] | None) -> nn.Module:

@@ -10,8 +10,9 @@ from torch import nn
 from core.errors import PlanError
 from core.structure.need import mark_needs
 from core.structure.provenance import provenance
-from core.structure.rules_layers import site_of
-from core.structure.trace import Example, trace
+from core.structure.rules_layers import must, num_units, site_of, sources
+from core.structure.rules_opaque import asks_only_size, wanted
+from core.structure.trace import Example, Traced, trace
 from core.structure.values import ALIVE, CONST, FIELD, Flow, Op
 
 Sites = dict[str, list[int]]
@@ -30,7 +31,7 @@ class RemovalPlan(BaseModel):
     """Units that leave, by site (`stage1.0.conv1/filter`); a site without removed units is absent from `removed`.
 
     `masked`: a chosen cut, units treated as zero though they are not. `pins`: units kept alive on purpose. `unread`:
-    input channels of a layer that exist and that it does not read. `verdicts`: how many units of each site are what,
+    input channels of a layer that depend on the input and that it does not read. `verdicts`: how many units of each site are what,
     behind the norm that directly follows. `approximate`: the cut was declared approximate before it was made.
     """
 
@@ -73,12 +74,11 @@ def plan_zeros(
 ) -> RemovalPlan:
     """Everything that is exactly constant, or read by nobody, in eval mode now; `masked` units count as zero."""
     traced = trace(model, example)
-    masked, pins = tidy(masked), tidy(pins)
-    flow = provenance(traced, masked, pins)
-    mark_needs(flow)
-    total = {site_of(str(op.node.target), traced.module(op.node)): op.width for op in layers(flow)}
+    masked, pins, total = tidy(masked), tidy(pins), count_units(traced)
     check_sites("masked", masked, total)
     check_sites("pins", pins, total)
+    flow = provenance(traced, masked, pins)
+    mark_needs(flow)
     check_maskable(flow, masked)
     removed = leaving(flow)
     return RemovalPlan(
@@ -98,13 +98,22 @@ def tidy(sites: Sites | None) -> Sites:
     return {site: sorted(set(units)) for site, units in (sites or {}).items() if units}
 
 
+def count_units(traced: Traced) -> dict[str, int]:
+    """The sites of a network, in order: filters of its convolutions, neurons of its linear layers."""
+    out: dict[str, int] = {}
+    for node in traced.graph.nodes:
+        if node.op == "call_module" and isinstance(module := traced.module(node), nn.Conv2d | nn.Linear):
+            out[site_of(str(node.target), module)] = num_units(module)
+    return out
+
+
 def layers(flow: Flow) -> list[Op]:
     """Convolutions and linear layers, narrowed or refilled, once each, in order."""
     found: dict[str, Op] = {}
     for op in flow.ops:
         if op.node.op == "call_module" and isinstance(flow.traced.module(op.node), nn.Conv2d | nn.Linear):
             found.setdefault(str(op.node.target), op)
-    return [op for op in found.values() if op.width]
+    return list(found.values())
 
 
 def check_sites(what: str, sites: Sites, total: dict[str, int]) -> None:
@@ -139,33 +148,29 @@ def leaving(flow: Flow) -> Sites:
 
 
 def gone_everywhere(flow: Flow, op: Op) -> list[int]:
-    """Units that no call of the layer builds (a layer called twice is refilled, so it goes whole or not at all)."""
-    built = None
-    for other in flow.ops:
-        if other.node.op == "call_module" and other.node.target == op.node.target:
-            here = other.need & (other.state != CONST)
-            built = here if built is None else built | here
-    assert built is not None
-    return (~built).nonzero().flatten().tolist()
+    """Units that are not built; a refilled layer goes whole, when no call of it is read, or not at all."""
+    if op.kind != "opaque":
+        return (~(op.need & (op.state != CONST))).nonzero().flatten().tolist()
+    read = any(wanted(o) for o in flow.ops if o.node.op == "call_module" and o.node.target == op.node.target)
+    return [] if read else list(range(num_units(flow.traced.module(op.node))))
 
 
 def unread(flow: Flow) -> Sites:
-    """Input channels that are alive and built, and that a narrowed convolution or linear layer does not read."""
-    from core.structure.rules_layers import must, sources
-
+    """Input channels that depend on the input, and that a narrowed convolution or linear layer does not read."""
     out: Sites = {}
     for op in flow.ops:
         if op.kind in ("conv", "linear") and len(rows := op.rows(ALIVE)):
             val = must(op.inputs[0])
             idle = (flow.state(val) == ALIVE) & ~sources(flow, op, rows).alive
-            built = idle & flow._pick(val, "need")
-            if built.any():
-                out[f"{op.node.target}/channel"] = built.nonzero().flatten().tolist()
+            if idle.any():
+                out[f"{op.node.target}/channel"] = idle.nonzero().flatten().tolist()
     return out
 
 
 def verdicts(flow: Flow, op: Op) -> dict[Literal["zero", "uniform", "field", "alive"], int]:
     """Counts of the layer's units, behind its norm if a norm is all that reads it."""
+    if op.kind == "opaque":
+        return {"zero": 0, "uniform": 0, "field": 0, "alive": num_units(flow.traced.module(op.node))}
     users = list(op.node.users)
     for other in flow.ops:
         if len(users) == 1 and other.node is users[0] and other.kind == "norm":
@@ -183,7 +188,7 @@ def refilled(flow: Flow) -> list[Refilled]:
     """Operations that see the full width, although a part of it is constant or would not be needed."""
     out = []
     for op in flow.ops:
-        if op.kind == "opaque" and op.node.op != "get_attr" and op.reason:
+        if op.kind == "opaque" and op.reason and not asks_only_size(op):
             site = str(op.node.target) if op.node.op == "call_module" else op.node.name
             out.append(Refilled(site=site, operation=operation_name(flow, op), reason=op.reason))
     return out

@@ -58,8 +58,8 @@ def emit_norm(build: Build, op: Op) -> None:
     for stream in (FIELD, ALIVE):
         if op.rows(stream).numel():
             node, rows = build.gather_any(source_of(op), row_mask(op, stream), stream)
-            path = str(op.node.target) + SUFFIX[stream]
-            build.place(op, stream, rows, build.module(path, narrow_norm(norm, rows), node))
+            made = build.module(str(op.node.target), SUFFIX[stream], narrow_norm(norm, rows), node)
+            build.place(op, stream, rows, made)
 
 
 def narrow_norm(norm: nn.Module, rows: Tensor) -> nn.Module:

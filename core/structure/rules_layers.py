@@ -26,6 +26,10 @@ def site_of(path: str, module: nn.Module) -> str:
     return f"{path}/{'neuron' if isinstance(module, nn.Linear) else 'filter'}"
 
 
+def num_units(module: nn.Module) -> int:
+    return module.out_features if isinstance(module, nn.Linear) else module.out_channels  # type: ignore[return-value]
+
+
 def accepts_conv(flow: Flow, node: fx.Node, values: list[Value]) -> str:
     module = flow.traced.module(node)
     if not isinstance(values[0], Val) or len(values[0].shape) != 4 or values[0].shape[0] != flow.traced.batch:
@@ -164,10 +168,10 @@ def emit(build: Build, op: Op) -> None:
         if seen.alive.any():
             node, entries = gather_inputs(build, op, val, seen.alive)
             piece = narrow_layer(layer, own[:, entries.to(own.device)], bias if has_bias else None)
-            terms.append(build.module(path, piece, arrange(build, value, node)))
+            terms.append(build.module(path, "", piece, arrange(build, value, node)))
         if seen.fields.any() or carried.any():
             piece, node = static_part(build, op, seen.fields, own, carried, bias if has_bias and not terms else None)
-            terms.append(build.module(path + ("_carry" if stream == ALIVE else SUFFIX[FIELD]), piece, node))
+            terms.append(build.module(path, "_carry" if stream == ALIVE else SUFFIX[FIELD], piece, node))
         if stream == ALIVE and not seen.alive.any():
             terms = [spread(build, op, terms[0] if terms else build.numbers(bias, len(op.shape)))]
         build.place(op, stream, rows, terms[0] if len(terms) == 1 else build.call(torch.add, *terms))

@@ -34,9 +34,7 @@ def forward(flow: Flow, op: Op) -> None:
     op.fill_in(alive, torch.zeros(op.width, dtype=torch.float64))
     if op.node.op == "call_module":
         for kind in ("filter", "neuron"):
-            kept = flow.kept.get(f"{op.node.target}/{kind}")
-            if kept:
-                op.need[kept] = True
+            op.used = op.used or bool(flow.kept.get(f"{op.node.target}/{kind}"))
 
 
 def wanted(op: Op) -> bool:
@@ -101,12 +99,16 @@ def copy_attribute(build: Build, node: fx.Node) -> fx.Node:
 
 def outline(build: Build, value: Value) -> fx.Node:
     """A tensor of the value's original shape that costs nothing."""
-    if isinstance(value, Layout):
-        return build.rerun(value.node, {value.node.all_input_nodes[0]: outline(build, value.base)})
     if isinstance(value, Raw):
         return build.raw[value.op]
-    one = build.numbers(torch.ones(1), len(value.shape))
-    return build.method("expand", one, build.batch(), len(value.ch), *build.plane(value))
+    if isinstance(value, Layout):
+        base = outline(build, value.base)
+        return build.once(
+            ("outline", id(value)), lambda: build.rerun(value.node, {value.node.all_input_nodes[0]: base})
+        )
+    one, plane = build.numbers(torch.ones(1), len(value.shape)), build.plane(value)
+    shape = (build.batch(), len(value.ch), *plane)
+    return build.once(("outline", *shape), lambda: build.method("expand", one, *shape))
 
 
 def own_plane(build: Build, op: Op) -> list[fx.Node]:

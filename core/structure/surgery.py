@@ -7,10 +7,9 @@ from torch import fx, nn
 from core.errors import PlanError
 from core.structure.build import Build
 from core.structure.need import mark_needs
-from core.structure.plan import RemovalPlan, Sites, check_maskable, check_sites, layers, leaving
+from core.structure.plan import RemovalPlan, Sites, check_maskable, check_sites, count_units, leaving
 from core.structure.provenance import provenance
 from core.structure.rules import RULES
-from core.structure.rules_layers import site_of
 from core.structure.trace import Example, eval_mode, trace
 from core.structure.values import Flow
 
@@ -36,24 +35,29 @@ def apply(plan: RemovalPlan, model: nn.Module, example: Example) -> fx.GraphModu
 def flow_of(plan: RemovalPlan, model: nn.Module, example: Example) -> Flow:
     """The states and needs under the plan; what it does not remove stays, even if it is constant."""
     traced = trace(model, example)
-    check_sites("masked", plan.masked, plan.total)
-    check_sites("removed", plan.removed, plan.total)
-    kept = {
-        site: [u for u in range(count) if u not in set(plan.removed.get(site, ()))]
-        for site, count in plan.total.items()
-    }
+    check_fits(plan, count_units(traced))
+    kept = {}
+    for site, count in plan.total.items():
+        gone = set(plan.removed.get(site, ()))
+        kept[site] = [unit for unit in range(count) if unit not in gone]
     flow = provenance(traced, plan.masked, kept)
     mark_needs(flow)
     check_maskable(flow, plan.masked)
-    own = {site_of(str(op.node.target), traced.module(op.node)): op.width for op in layers(flow)}
+    check_removable(plan, leaving(flow))
+    return flow
+
+
+def check_fits(plan: RemovalPlan, own: dict[str, int]) -> None:
+    """The plan and the network have the same sites with as many units, and every unit named is one of them."""
     for site in [*plan.total, *own]:
         if plan.total.get(site) != own.get(site):
             raise PlanError(
                 f"{site}: the plan must be made for this network; the plan has {plan.total.get(site, 'no')} units there, "
                 f"the network {own.get(site, 'no')}; make a plan with plan_zeros(model, example)"
             )
-    check_removable(plan, leaving(flow))
-    return flow
+    check_sites("masked", plan.masked, own)
+    check_sites("pins", plan.pins, own)
+    check_sites("removed", plan.removed, own)
 
 
 def check_removable(plan: RemovalPlan, leaves: Sites) -> None:

@@ -143,11 +143,16 @@ def follow(model: nn.Module, num_inputs: int) -> fx.Graph:
         ) from error
     placeholders = [n for n in graph.nodes if n.op == "placeholder"]
     for placeholder in placeholders[num_inputs:]:
-        for user in list(placeholder.users):
-            graph.erase_node(user)
-        graph.erase_node(placeholder)
+        erase_with_users(graph, placeholder)
     graph.set_codegen(fx.graph.CodeGen())
     return graph
+
+
+def erase_with_users(graph: fx.Graph, node: fx.Node) -> None:
+    """Erase a placeholder of a default, and the tracer's assertions that it has its value."""
+    for user in list(node.users):
+        erase_with_users(graph, user)
+    graph.erase_node(node)
 
 
 Write = tuple[fx.Node, list[fx.Node]]
@@ -167,7 +172,7 @@ def run_once(
         if node.op == "output":
             break
         target = written_value(model, node)
-        if target is not None and target in alive and tensors_in(alive[target]):
+        if target is not None and tensors_in(alive[target]):
             writes.append((node, later_readers(node, target, alive, order)))
         alive[node] = execute(model, node, alive, feed)
         if isinstance(alive[node], Tensor):

@@ -6,7 +6,7 @@ import oracles_structure as oracles
 import pytest
 import torch
 
-from core.structure import apply, plan_zeros
+from core.structure import RemovalPlan, apply, plan_zeros
 from core.structure.values import Op
 
 EXAMPLE = torch.zeros(1, 3, 9, 9, dtype=torch.float64)
@@ -55,3 +55,30 @@ def test_dropping_the_constants_is_noticed_in_most_random_networks(monkeypatch):
             compact = apply(plan, network, EXAMPLE)
         wrong += differences(network, compact, seed)[0][0] > 1e-9
     assert wrong > 45
+
+
+def drawn(plan, g, share=0.3):
+    """Random units of random sites that are not refilled."""
+    closed = {r.site for r in plan.refilled}
+    out = {}
+    for site, count in plan.total.items():
+        units = (torch.rand(count, generator=g) < share).nonzero().flatten().tolist()
+        if units and site.rsplit("/", 1)[0] not in closed and torch.rand((), generator=g) < 0.5:
+            out[site] = units
+    return out
+
+
+@torch.no_grad()
+def test_chosen_cuts_pins_and_a_second_cut_change_nothing_either():
+    for seed in range(1000, 1080):
+        network, g = case(seed), oracles.generator(seed)
+        zeros = plan_zeros(network, EXAMPLE)
+        plan = plan_zeros(network, EXAMPLE, masked=drawn(zeros, g), pins=drawn(zeros, g))
+        compact = apply(RemovalPlan.from_json(plan.to_json()), network, EXAMPLE)
+        found = differences(oracles.silenced(network, plan.masked), compact, seed)
+        assert all(d < 1e-9 for d, _ in found), f"seed {seed}: {found}"
+        assert all(set(units) - set(plan.removed.get(site, ())) == set(units) for site, units in plan.pins.items())
+        oracles.kill(compact, seed + 1)
+        again = apply(plan_zeros(compact, EXAMPLE), compact, EXAMPLE)
+        x = torch.randn(4, 3, 9, 9, dtype=torch.float64, generator=g)
+        assert oracles.difference(compact(x), again(x)) < 1e-9, f"second cut, seed {seed}"

@@ -167,17 +167,18 @@ def tree(view: RunView, *, key: str, follow: bool, playing: bool = False) -> Non
         st.skeleton(height=260)
         return
     chosen = selection()
-    result = espalier(
-        espalier_data(view, selected=chosen, follow=follow, playing=playing), key=key, on_picked=lambda: _picked(key)
-    )
+    shown = {k: v for k, v in chosen.items() if k != "epoch"} if follow else chosen
+    data = espalier_data(view, selected=shown, follow=follow, playing=playing)
+    result = espalier(data, key=key, on_picked=lambda: _picked(key, follow))
     if not follow and result.epoch is not None and str(int(result.epoch)) != chosen.get("epoch"):
         select(epoch=int(result.epoch))
 
 
-def _picked(key: str) -> None:
+def _picked(key: str, follow: bool) -> None:
+    """A click on a block: its site, and where the view does not follow the newest epoch, the epoch it stands at."""
     picked = st.session_state[key].picked
     if picked:
-        select(site=picked.get("site"), epoch=picked.get("epoch"), unit=None)
+        select(site=picked.get("site"), unit=None, **({} if follow else {"epoch": picked.get("epoch")}))
 
 
 def chart(

@@ -19,7 +19,7 @@ def mark_needs(flow: Flow) -> None:
                 mark(flow, val, mask)
         wanted = set(reads.sizes)
         built = bool((op.need & (op.state != CONST)).any())
-        if op.size_needed and not built and op.kind not in ("input", "opaque"):
+        if op.size_needed and not built and len(op.shape) > 2 and op.kind not in ("input", "opaque"):
             wanted.add(0)
         for i in wanted:
             val = base_of(op.inputs[i])

@@ -88,6 +88,8 @@ for _function in IN_PLACE_FUNCTIONS:
 class Follower(fx.Tracer):
     """Follows user modules; a torch.nn layer, or a subclass of one, is a leaf (a container is not)."""
 
+    proxy_buffer_attributes = True  # a method of a buffer may take a followed size
+
     def __init__(self) -> None:
         super().__init__()
         self.inside: list[str] = []

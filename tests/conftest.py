@@ -1,0 +1,129 @@
+"""What several tests share: a runs folder of one's own, runs in every state, a dashboard and a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from core.presets import preset
+from core.runs import home
+from core.runs.control import new_run
+from core.runs.store import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "assets" / "demo"
+NO_CHROMIUM = "Chromium is not there: `apt-get install -y chromium` (or set CHROMIUM to its path) to run the browser tests"
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """An empty runs folder that everything in this process uses."""
+    monkeypatch.setenv("ESPALIER_RUNS", str(tmp_path))
+    return Store(tmp_path)
+
+
+def run_in(store: Store, state: str) -> str:
+    """A run in that state, with the records of the demo where one would have any."""
+    name = new_run(store, preset("digits-sss").config)
+    if state == "queued":
+        return name
+    folder = store.root / name
+    for file in DEMO.iterdir():
+        if file.is_file() and file.name != "run.json" and (state == "finished" or file.name != "compact.safetensors"):
+            shutil.copyfile(file, folder / file.name)
+    if state != "finished":
+        lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
+        (folder / "events.jsonl").write_text("".join(line for line in lines if '"type": "finished"' not in line))
+    store.claim(name, *home.identity())
+    result = None
+    if state == "finished":
+        import json
+
+        result = json.loads((DEMO / "run.json").read_text())["result"]
+    error = {"failed": "phase learning, epoch 3: the loss must stay finite; got nan; lower lr", "lost": "the process that trained it ended without a word"}
+    store.beat(name, {"step": 90, "epoch": 10, "epochs": 120, "images_per_s": 2000.0, "seconds_left": 65.0, "fraction": 0.1})
+    store.set_state(name, state, error=error.get(state), result=result)
+    return name
+
+
+@pytest.fixture
+def run_state(runs):
+    """Makes a run in a state."""
+    return lambda state: run_in(runs, state)
+
+
+def chromium() -> str | None:
+    """The browser's path."""
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def free_port() -> int:
+    """A port nobody uses now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def dashboard(tmp_path_factory):
+    """A served dashboard with a runs folder of its own: (address, runs folder)."""
+    if chromium() is None:
+        pytest.skip(NO_CHROMIUM)
+    folder, port = tmp_path_factory.mktemp("runs"), free_port()
+    environment = {**os.environ, "ESPALIER_RUNS": str(folder)}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "app", "--port", str(port), "--no-browser"], cwd=ROOT, env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1) as answer:
+                    if answer.read() == b"ok":
+                        break
+            except OSError:
+                time.sleep(0.1)
+        else:
+            raise RuntimeError("the dashboard did not come up within 30 s")
+        yield address, folder
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+        store = Store(folder)
+        for row in store.all():
+            if row.pid and home.is_alive(row.pid, row.pid_created):
+                os.kill(row.pid, 9)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium under Playwright."""
+    if chromium() is None:
+        pytest.skip(NO_CHROMIUM)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tab(browser, dashboard):
+    """A fresh page of the dashboard that must not call out and must not show a traceback."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=dashboard[0]).new_page()
+    outside = []
+    page.on("request", lambda r: outside.append(r.url) if not r.url.startswith((dashboard[0], "data:", "blob:", dashboard[0].replace("http", "ws"))) else None)
+    yield page
+    assert not outside, f"the page called out: {outside}"
+    assert page.get_by_test_id("stException").count() == 0
+    page.context.close()

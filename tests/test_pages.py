@@ -1,0 +1,158 @@
+"""Every page in every state, without a browser."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).resolve().parents[1]
+STATES = ("queued", "running", "paused", "finished", "stopped", "failed", "lost")
+PAGES = ("start", "live", "structure", "speed", "take_away", "learn_terms")
+
+
+def page(name, run=None, **query):
+    """The page drawn once."""
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "import streamlit as st\nfrom app import shell, theme\n"
+        f"from app.app_pages import {name} as page\n"
+        "theme.style(); st.session_state['pages'] = shell.pages(); page.page()\n"
+    )
+    at = AppTest.from_string(script, default_timeout=30)
+    if run:
+        at.query_params["run"] = run
+    for key, value in query.items():
+        at.query_params[key] = value
+    return at.run()
+
+
+def words(at):
+    return " ".join([*(m.value for m in at.markdown), *(c.value for c in at.caption), *(s.value for s in at.subheader), *(e.value for e in at.error), *(h.proto.body for h in at.get("html"))])
+
+
+@pytest.fixture(autouse=True)
+def no_lane(monkeypatch):
+    monkeypatch.setattr("app.app_pages.prediction.ask", lambda *a, **k: None)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_without_any_run_says_what_would_fill_it(name, runs):
+    at = page(name)
+    assert not at.exception
+    if name not in ("start", "learn_terms"):
+        assert "No run yet" in words(at) and {"go-start", "go-demo"} <= {b.key for b in at.button}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("name", ("live", "structure", "speed", "take_away"))
+def test_every_page_shows_a_run_in_every_state(name, state, run_state):
+    run = run_state(state)
+    at = page(name, run)
+    assert not at.exception
+    said = words(at)
+    assert run in said
+    if state in ("failed", "lost"):
+        assert any("loss must stay finite" in e.value or "ended without a word" in e.value for e in at.error)
+
+
+@pytest.mark.parametrize(("state", "offered"), [
+    ("running", {"pause", "stop", "measure-now"}), ("paused", {"pause", "stop"}), ("lost", {"resume"}), ("stopped", {"resume"}),
+    ("failed", {"resume"}), ("finished", set()),
+])  # fmt: skip
+def test_the_live_page_offers_what_the_state_allows(state, offered, run_state):
+    at = page("live", run_state(state))
+    keys = {b.key for b in at.button} & {"pause", "stop", "measure-now", "resume"}
+    assert offered <= keys and (("resume" in keys) == (state in ("lost", "stopped", "failed")))
+
+
+def test_pausing_and_steering_write_controls(runs, run_state):
+    run = run_state("running")
+    at = page("live", run)
+    at.button(key="pause").click().run()
+    slider = at.select_slider(key=f"strength-filter-{run}")
+    slider.set_value(slider.options[-1] if not isinstance(slider.options[-1], str) else float(slider.options[-1])).run()
+    asked = [(c.control, c.kind) for c in runs.controls(run)]
+    assert ("pause", "") in asked and ("strength", "filter") in asked
+
+
+def test_a_lost_run_continues_with_one_click(runs, run_state, monkeypatch):
+    started = []
+    monkeypatch.setattr("core.runs.control.ensure_dispatcher", started.append)
+    run = run_state("lost")
+    page("live", run).button(key="resume").click().run()
+    assert runs.get(run).state == "queued" and started
+
+
+def test_train_this_queues_the_default_run(runs, monkeypatch):
+    monkeypatch.setattr("core.runs.control.ensure_dispatcher", lambda root: None)
+    at = page("start")
+    at.button(key="train-this").click().run()
+    assert [r.preset for r in runs.all()] == ["digits-sss"]
+
+
+def test_the_form_is_made_from_the_settings_and_refuses_what_they_refuse(runs, monkeypatch):
+    monkeypatch.setattr("core.runs.control.ensure_dispatcher", lambda root: None)
+    at = page("start")
+    assert "From 0 to 10" in at.number_input(key="field-strength_filter").help
+    assert at.number_input(key="field-batch_size").min == 2
+    at.number_input(key="field-seed").set_value(7)
+    next(b for b in at.button if b.label == "Train with these settings").click().run()
+    assert [r.seed for r in runs.all()] == [7]
+
+
+def test_a_preset_whose_data_is_not_there_says_how_to_get_it(runs, monkeypatch):
+    monkeypatch.delenv("ESPALIER_DATA", raising=False)
+    at = page("start")
+    button = at.button(key="preset-cifar10-sss")
+    assert button.disabled and "download it from" in button.help
+
+
+def test_a_run_that_does_not_exist_is_one_sentence_and_no_traceback(runs):
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30)
+    at.query_params["run"] = "nobody"
+    at.run()
+    assert not at.exception
+
+
+def test_the_dashboard_draws_with_runs_in_the_sidebar(runs, run_state):
+    for state in STATES:
+        run_state(state)
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30).run()
+    assert not at.exception and len([b for b in at.sidebar.button if b.key and b.key.startswith("run-digits")]) == len(STATES)
+
+
+def test_deleting_a_run_can_be_undone(runs, run_state):
+    run = run_state("finished")
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30).run()
+    at.button(key=f"delete-{run}").click().run()
+    assert runs.all() == []
+    at.button(key="undo-delete").click().run()
+    assert [r.id for r in runs.all()] == [run]
+
+
+def test_the_selection_comes_from_the_address(runs, run_state):
+    run = run_state("finished")
+    at = page("structure", run, site="stage2.1.conv1/filter", epoch="5")
+    assert "stage2.1.conv1/filter" in words(at) and "after epoch 5" in words(at)
+
+
+def test_the_tree_gets_the_recorded_run(runs):
+    import json
+
+    at = page("live", "demo")
+    trees = [json.loads(b.proto.json) for b in at.get("bidi_component") if '"stages"' in b.proto.json]
+    assert trees and trees[0]["network"] == "resnet20" and len(trees[0]["stages"]) == 3 and trees[0]["say"].endswith(".")
+
+
+def test_torch_stays_out_of_the_web_process_on_every_page(runs, run_state):
+    run = run_state("finished")
+    code = (
+        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/tests']\n"
+        "import test_pages as t\n"
+        "import app.app_pages.prediction as p; p.ask = lambda *a, **k: None\n"
+        "for name in t.PAGES:\n    at = t.page(name, sys.argv[2]); assert not at.exception, name\n    assert 'torch' not in sys.modules, name\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(ROOT), run], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 import traceback
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -43,7 +44,7 @@ def pages() -> dict[str, st.Page]:
     }
 
 
-def _guarded(page):  # type: ignore[no-untyped-def]
+def _guarded(page: Callable[[], None]) -> Callable[[], None]:
     """A page that shows a sentence where it fails, never a traceback."""
 
     def shown() -> None:

@@ -77,7 +77,9 @@ class Phase(Frozen):
         "Strength schedule",
         "constant, or ramp: linearly from `ramp_from` to the full strength over `ramp` of the phase.",
     )
-    ramp_from: float = _field(0.0, "Ramp starts at", "Fraction of the full strength at which `ramp` begins.", ge=0, le=1)
+    ramp_from: float = _field(
+        0.0, "Ramp starts at", "Fraction of the full strength at which `ramp` begins.", ge=0, le=1
+    )
     ramp: float = _field(0.5, "Ramp length", "Fraction of the phase over which `ramp` rises.", gt=0, le=1)
 
     @field_validator("lr_drops")
@@ -128,7 +130,9 @@ class RunConfig(Frozen):
     threads: int = _field(
         0, "Threads", "Processor threads; 0 leaves one core to the dashboard. Fixed at the first start.", ge=0, le=1024
     )
-    steering: tuple[Steer, ...] = Field((), title="Steering", description="Changes of strength to replay, by step.")
+    steering: tuple[Steer, ...] = Field(
+        default=(), title="Steering", description="Changes of strength to replay, by step."
+    )
 
     @field_validator("network")
     @classmethod

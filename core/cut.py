@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core import latency
+from core.config import RunConfig
 from core.data import batches
 from core.data.dataset import Dataset
 from core.networks.factors import fold
@@ -66,8 +68,6 @@ def prove(trained: nn.Module, done: Cut, dataset: Dataset) -> Certificate:
 
 
 def _float64(network: nn.Module) -> nn.Module:
-    import copy
-
     return copy.deepcopy(network).cpu().double().eval()
 
 
@@ -109,7 +109,7 @@ def accuracy(network: nn.Module, dataset: Dataset, split: str, device: str = "cp
 def timed(done: Cut, dataset: Dataset, *, batch: int, device: str, budget_s: float = 1.0) -> latency.Speed:
     """Dense against compact on real images, interleaved, under the measuring lock."""
     images, _ = next(iter(batches(dataset.train, dataset, min(batch, len(dataset.train.labels)), train=False)))
-    a, b = (net.to(device, memory_format=torch.channels_last) for net in (done.plain, done.compact))
+    a, b = (_channels_last(net, device) for net in (done.plain, done.compact))
     return latency.measure(
         a,
         b,
@@ -120,33 +120,27 @@ def timed(done: Cut, dataset: Dataset, *, batch: int, device: str, budget_s: flo
     )
 
 
-def result_of(
-    trained: nn.Module,
-    dataset: Dataset,
-    *,
-    source: str,
-    folder: Path | None,
-    batch: int,
-    device: str,
-    about: dict[str, Any],
-) -> dict[str, Any]:
+def _channels_last(network: nn.Module, device: str) -> nn.Module:
+    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def result_of(trained: nn.Module, dataset: Dataset, config: RunConfig, folder: Path | None) -> dict[str, Any]:
     """Cut, prove, count, time and save: the end of a run, keyed as `python -m core show --json` prints it."""
-    done = cut(trained, dataset, source)
+    done = cut(trained, dataset, config.network)
     certificate = prove(trained, done, dataset)
     compact_accuracy = accuracy(done.compact, dataset, "test")
     if folder is not None:
+        about = {"network": config.network, "dataset": config.dataset, "config": config.model_dump(mode="json")}
         save(folder / "compact.safetensors", done.compact, source=about, plan=done.plan, certificate=certificate)
-    speed = timed(done, dataset, batch=batch, device=device, budget_s=2.0)
+    speed = timed(done, dataset, batch=config.batch_size, device=config.device, budget_s=2.0)
     return {
         "accuracy": {
-            "test": accuracy(trained, dataset, "test", device),
-            "compact": compact_accuracy,
-            "finetuned": None,
+            "test": accuracy(trained, dataset, "test", config.device), "compact": compact_accuracy, "finetuned": None,
         },
         **counts(done),
         "certificate": certificate.model_dump(mode="json"),
         "speed": speed.model_dump(mode="json"),
-    }
+    }  # fmt: skip
 
 
 def counts(done: Cut) -> dict[str, Any]:

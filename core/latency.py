@@ -137,7 +137,8 @@ def _pairs(
     """Seconds of each pair, (n, 2), after three warm-up runs of each."""
     for _ in range(3):
         _timed(a, batch, clock), _timed(b, batch, clock)
-    rows, start = [], clock()
+    rows: list[tuple[float, float]] = []
+    start = clock()
     while len(rows) < pairs and (len(rows) < 7 or clock() - start < budget_s):
         if len(rows) % 2:
             second = _timed(b, batch, clock)

@@ -23,9 +23,11 @@ from core.controls import Controls, Request
 from core.data import batches, load
 from core.errors import BadInput
 from core.methods import start
+from core.methods.base import MethodRun
 from core.networks import build, layout
 from core.networks.remaining import macs_left
 from core.schedules import lr_at, strength_factor
+from core.watching import collapses, evaluate
 
 MEASURE_BUDGET_S = 0.6
 
@@ -72,6 +74,7 @@ class Training:
         self.network = build(config.network, **shape, generator=weights)
         self.step = self.epoch = self.phase_index = self.epoch_in_phase = 0
         self.collapsed: set[str] = set()
+        self.method: MethodRun
         self.rate = self.measuring_s = 0.0
 
     # the run
@@ -112,7 +115,7 @@ class Training:
             momentum=self.config.momentum,
             nesterov=self.config.momentum > 0,
             foreach=True,
-        )  # type: ignore[arg-type]
+        )
         return {}
 
     @property
@@ -214,53 +217,25 @@ class Training:
 
     def _observe(self, train: tuple[float, float, float] | None) -> Iterator[ev.Event]:
         """Accuracy, structure and collapses after an epoch (or, with None, before the first)."""
-        val_loss, val_accuracy = self._evaluate()
+        val_loss, val_accuracy = evaluate(self.network, self.dataset, self.config)
         survival = self.method.survival()
-        counts, start_at = {}, 0
-        for site in self.method.sites:
-            counts[site.site] = int(survival.alive[start_at : start_at + site.total].sum())
-            start_at += site.total
+        counts = self.method.counts(survival)
         loss, accuracy, seconds = train or (math.nan, math.nan, 0.0)
         progress = self.epoch_in_phase / self.phase.epochs
-        strengths = {
-            kind: value * strength_factor(self.phase, progress) for kind, value in self.method.strengths.items()
-        }
+        schedule = strength_factor(self.phase, progress)
         yield ev.EpochDone(
             **self._where(), train_loss=loss, train_accuracy=accuracy, val_loss=val_loss, val_accuracy=val_accuracy,
-            lr=lr_at(self.phase, min(progress, 1 - 1e-9)), strengths=strengths, macs=macs_left(self.layout, counts), seconds=seconds, alive=counts,
+            lr=lr_at(self.phase, min(progress, 1 - 1e-9)), strengths={k: v * schedule for k, v in self.method.strengths.items()},
+            macs=macs_left(self.layout, counts), seconds=seconds, alive=counts,
         )  # fmt: skip
-        yield from self._collapses(counts)
+        gone, back = collapses(counts, self.collapsed)
+        kinds = {s.site: s.kind for s in self.method.sites}
+        for site, takes in gone:
+            yield ev.Collapsed(**self._where(), site=site, kind=kinds[site], takes=takes)
+        for site in back:
+            yield ev.Revived(**self._where(), site=site, kind=kinds[site])
+        self.collapsed = {site for site, alive in counts.items() if alive == 0}
         yield ev.Structure(**self._where(), values=survival.values, alive=survival.alive)
-
-    def _collapses(self, counts: dict[str, int]) -> Iterator[ev.Event]:
-        """What reached zero or came back since the last epoch; a dead block speaks for the layers inside it."""
-        gone = {site for site, alive in counts.items() if alive == 0}
-        for site in self.method.sites:
-            inside = [s for s in counts if s != site.site and s.startswith(site.site.removesuffix("/block") + ".")]
-            owner = any(
-                o.kind == "block" and o.site in gone and site.site.startswith(o.site.removesuffix("/block") + ".")
-                for o in self.method.sites
-            )
-            if owner:
-                continue
-            if site.site in gone - self.collapsed:
-                yield ev.Collapsed(**self._where(), site=site.site, kind=site.kind, takes=inside)
-            elif site.site in self.collapsed - gone:
-                yield ev.Revived(**self._where(), site=site.site, kind=site.kind)
-        self.collapsed = gone
-
-    @torch.inference_mode()
-    def _evaluate(self) -> tuple[float, float]:
-        """(loss, accuracy) on the validation images."""
-        self.network.eval()
-        loss, right = 0.0, 0
-        for images, labels in batches(self.dataset.val, self.dataset, 1000, train=False):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-                logits = self.network(images).float()
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-            right += int((logits.argmax(1) == labels).sum())
-        self.network.train()
-        return loss / len(self.dataset.val.labels), right / len(self.dataset.val.labels)
 
     def _speed(self, asked: bool) -> ev.Speed:
         """Time the network that would be cut now against the dense one; training pauses."""
@@ -366,40 +341,18 @@ class Training:
     def _finish(self) -> Iterator[ev.Event]:
         """Cut, prove, time, save."""
         trained: nn.Module = self.network.eval()
-        about = {
-            "network": self.config.network,
-            "dataset": self.config.dataset,
-            "config": self.config.model_dump(mode="json"),
-        }
-        result = cut.result_of(
-            trained,
-            self.dataset,
-            source=self.config.network,
-            folder=self.folder,
-            batch=self.config.batch_size,
-            device=self.config.device,
-            about=about,
-        )
-        result["accuracy"]["val"] = self._evaluate()[1]
-        survival, start_at, rows = self.method.survival(), 0, []
-        for site in self.method.sites:
-            alive = int(survival.alive[start_at : start_at + site.total].sum())
-            rows.append({"site": site.site, "kind": site.kind, "alive": alive, "total": site.total})
-            start_at += site.total
+        result = cut.result_of(trained, self.dataset, self.config, self.folder)
+        counts = self.method.counts(self.method.survival())
+        rows = [{"site": s.site, "kind": s.kind, "alive": counts[s.site], "total": s.total} for s in self.method.sites]
+        result["accuracy"]["val"] = evaluate(self.network, self.dataset, self.config)[1]
+        result["removed"]["block"] = sum(row["kind"] == "block" and not row["alive"] for row in rows)
         result |= {
-            "survival": rows,
-            "weights_sha256": checkpoint.weights_sha256(trained.state_dict()),
+            "survival": rows, "weights_sha256": checkpoint.weights_sha256(trained.state_dict()),
             "conditions": conditions.described(self.config),
-        }
+        }  # fmt: skip
         if self.config.measure_every:
-            yield ev.Speed(**self._where(), speed=result["speed"])
+            yield ev.Speed(**self._where(), speed=result["speed"], asked=False)
         yield ev.Finished(**self._where(), result=result)
-
-
-def _blocks_gone(layout: dict[str, Any], survival: list[dict[str, Any]]) -> int:
-    """Residual blocks that died whole."""
-    dead = {row["site"] for row in survival if row["kind"] == "block" and row["alive"] == 0}
-    return sum(block["block_site"] in dead for stage in layout["stages"] for block in stage["blocks"])
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

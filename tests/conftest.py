@@ -20,7 +20,9 @@ from core.runs.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "assets" / "demo"
-NO_CHROMIUM = "Chromium is not there: `apt-get install -y chromium` (or set CHROMIUM to its path) to run the browser tests"
+NO_CHROMIUM = (
+    "Chromium is not there: `apt-get install -y chromium` (or set CHROMIUM to its path) to run the browser tests"
+)
 
 
 @pytest.fixture
@@ -48,8 +50,13 @@ def run_in(store: Store, state: str) -> str:
         import json
 
         result = json.loads((DEMO / "run.json").read_text())["result"]
-    error = {"failed": "phase learning, epoch 3: the loss must stay finite; got nan; lower lr", "lost": "the process that trained it ended without a word"}
-    store.beat(name, {"step": 90, "epoch": 10, "epochs": 120, "images_per_s": 2000.0, "seconds_left": 65.0, "fraction": 0.1})
+    error = {
+        "failed": "phase learning, epoch 3: the loss must stay finite; got nan; lower lr",
+        "lost": "the process that trained it ended without a word",
+    }
+    store.beat(
+        name, {"step": 90, "epoch": 10, "epochs": 120, "images_per_s": 2000.0, "seconds_left": 65.0, "fraction": 0.1}
+    )
     store.set_state(name, state, error=error.get(state), result=result)
     return name
 
@@ -112,7 +119,9 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"])
+        started = playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         yield started
         started.close()
 
@@ -122,7 +131,14 @@ def tab(browser, dashboard):
     """A fresh page of the dashboard that must not call out and must not show a traceback."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=dashboard[0]).new_page()
     outside = []
-    page.on("request", lambda r: outside.append(r.url) if not r.url.startswith((dashboard[0], "data:", "blob:", dashboard[0].replace("http", "ws"))) else None)
+    page.on(
+        "request",
+        lambda r: (
+            outside.append(r.url)
+            if not r.url.startswith((dashboard[0], "data:", "blob:", dashboard[0].replace("http", "ws")))
+            else None
+        ),
+    )
     yield page
     assert not outside, f"the page called out: {outside}"
     assert page.get_by_test_id("stException").count() == 0

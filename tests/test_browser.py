@@ -138,7 +138,9 @@ def test_the_live_view_keeps_its_nodes_zoom_and_selection_over_20_updates_withou
     tab.get_by_role("button", name=re.compile(r"^Block 2\.2")).first.click()
     tab.wait_for_url("**site=stage2.1*", timeout=15_000)
     tab.wait_for_timeout(1500)
-    tab.evaluate("() => window.Plotly.relayout(document.querySelector('.st-key-card-accuracy .js-plotly-plot'), {'xaxis.range[0]': 1, 'xaxis.range[1]': 2.5})")
+    tab.evaluate(
+        "() => window.Plotly.relayout(document.querySelector('.st-key-card-accuracy .js-plotly-plot'), {'xaxis.range[0]': 1, 'xaxis.range[1]': 2.5})"
+    )
     tab.evaluate(WATCH)
     seen = {tree_epoch(tab)}
     end = time.monotonic() + 90

@@ -19,7 +19,14 @@ def folder(tmp_path_factory):
 def espalier(folder, *arguments, data=False):
     environment = {k: v for k, v in os.environ.items() if data or k != "ESPALIER_DATA"}
     environment |= {"ESPALIER_RUNS": str(folder)}
-    done = subprocess.run([sys.executable, "-m", "core", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "core", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -40,8 +47,29 @@ def test_a_run_prints_one_document_with_the_agreed_keys(trained):
     }  # fmt: skip
     assert set(trained["accuracy"]) == {"val", "test", "compact", "finetuned"}
     assert set(trained["macs"]) == set(trained["params"]) == {"dense", "compact"}
-    assert set(trained["certificate"]) == {"verdict", "max_abs", "max_rel", "spread", "top1_agreement", "float32_max_rel", "sizes", "inputs", "reference"}
-    assert set(trained["speed"]) >= {"measured", "promised", "low", "high", "n", "threads", "cpu", "device", "batch", "layers"}
+    assert set(trained["certificate"]) == {
+        "verdict",
+        "max_abs",
+        "max_rel",
+        "spread",
+        "top1_agreement",
+        "float32_max_rel",
+        "sizes",
+        "inputs",
+        "reference",
+    }
+    assert set(trained["speed"]) >= {
+        "measured",
+        "promised",
+        "low",
+        "high",
+        "n",
+        "threads",
+        "cpu",
+        "device",
+        "batch",
+        "layers",
+    }
     assert all(set(row) == {"site", "kind", "alive", "total"} for row in trained["survival"])
     assert trained["state"] == "finished" and trained["config"]["seed"] == 3 and trained["attempt"] == 1
 
@@ -84,7 +112,12 @@ def test_the_compact_file_is_rebuilt_without_pickle_in_a_fresh_process(folder, t
         "n = load(sys.argv[1]).eval(); torch.manual_seed(0); x = torch.randn(4, 1, 8, 8)\n"
         "print([float(v) for v in n(x).double().sum(0)])\n"
     )
-    answers = {subprocess.run([sys.executable, "-c", code, str(f)], cwd=ROOT, capture_output=True, text=True, check=True).stdout for f in (file, folder / trained["run"] / "compact.safetensors")}
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(f)], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        for f in (file, folder / trained["run"] / "compact.safetensors")
+    }
     assert len(answers) == 1
 
 
@@ -132,7 +165,14 @@ def test_steering_a_finished_run_exits_2(folder, trained):
 
 def test_presets_list_the_default_first(folder):
     listed = json.loads(espalier(folder, "presets", "--json")[1])["presets"]
-    assert listed[0]["name"] == "digits-sss" and set(listed[0]) == {"name", "title", "method", "network", "dataset", "minutes"}
+    assert listed[0]["name"] == "digits-sss" and set(listed[0]) == {
+        "name",
+        "title",
+        "method",
+        "network",
+        "dataset",
+        "minutes",
+    }
 
 
 def test_a_failed_run_exits_1(folder):

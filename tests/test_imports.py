@@ -12,7 +12,7 @@ LAYERS = [
     {"networks", "data"},
     {"structure"},
     {"methods"},
-    {"latency", "conditions", "checkpoint", "attribution", "cut", "training"},
+    {"latency", "conditions", "checkpoint", "attribution", "cut", "watching", "training"},
     {"runs"},
     {"cli", "__main__"},
 ]

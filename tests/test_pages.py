@@ -29,7 +29,15 @@ def page(name, run=None, **query):
 
 
 def words(at):
-    return " ".join([*(m.value for m in at.markdown), *(c.value for c in at.caption), *(s.value for s in at.subheader), *(e.value for e in at.error), *(h.proto.body for h in at.get("html"))])
+    return " ".join(
+        [
+            *(m.value for m in at.markdown),
+            *(c.value for c in at.caption),
+            *(s.value for s in at.subheader),
+            *(e.value for e in at.error),
+            *(h.proto.body for h in at.get("html")),
+        ]
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +128,9 @@ def test_the_dashboard_draws_with_runs_in_the_sidebar(runs, run_state):
     for state in STATES:
         run_state(state)
     at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30).run()
-    assert not at.exception and len([b for b in at.sidebar.button if b.key and b.key.startswith("run-digits")]) == len(STATES)
+    assert not at.exception and len([b for b in at.sidebar.button if b.key and b.key.startswith("run-digits")]) == len(
+        STATES
+    )
 
 
 def test_deleting_a_run_can_be_undone(runs, run_state):
@@ -143,7 +153,9 @@ def test_the_tree_gets_the_recorded_run(runs):
 
     at = page("live", "demo")
     trees = [json.loads(b.proto.json) for b in at.get("bidi_component") if '"stages"' in b.proto.json]
-    assert trees and trees[0]["network"] == "resnet20" and len(trees[0]["stages"]) == 3 and trees[0]["say"].endswith(".")
+    assert (
+        trees and trees[0]["network"] == "resnet20" and len(trees[0]["stages"]) == 3 and trees[0]["say"].endswith(".")
+    )
 
 
 def test_torch_stays_out_of_the_web_process_on_every_page(runs, run_state):
@@ -154,5 +166,7 @@ def test_torch_stays_out_of_the_web_process_on_every_page(runs, run_state):
         "import app.app_pages.prediction as p; p.ask = lambda *a, **k: None\n"
         "for name in t.PAGES:\n    at = t.page(name, sys.argv[2]); assert not at.exception, name\n    assert 'torch' not in sys.modules, name\n"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(ROOT), run], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(ROOT), run], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -68,7 +69,7 @@ def _measured(run: str) -> None:
         )
 
 
-def _why(result: dict) -> str:  # type: ignore[type-arg]
+def _why(result: dict[str, Any]) -> str:
     """Why measured and promised part, in plain words."""
     gap = result["promised"] / result["measured"] if result["measured"] else 1
     if gap < 1.15:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -24,9 +27,8 @@ def page() -> None:
     if not len(view.alive):
         st.caption("Nothing is recorded yet: the first look at the network comes within a few seconds of the start.")
         return
-    epoch = min(
-        selected_number("epoch") if selected_number("epoch") is not None else view.newest_epoch, view.newest_epoch
-    )
+    wanted = selected_number("epoch")
+    epoch = view.newest_epoch if wanted is None else min(wanted, view.newest_epoch)
     with theme.card(f"The network after epoch {epoch}", key="structure"):
         parts.tree(view, key=f"structure-{view.name}", follow=False)
     left, right = st.columns([3, 2])
@@ -55,7 +57,7 @@ def layer_table(view: RunView, epoch: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _convs(view: RunView):  # type: ignore[no-untyped-def]
+def _convs(view: RunView) -> Iterator[tuple[dict[str, Any], str]]:
     layout = view.layout
     for conv in layout["stem"]:
         yield conv, "stem"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -168,7 +169,7 @@ def _figures(view: RunView) -> None:
         for name, spec in specs.items():
             st.download_button(
                 f"{name.capitalize()}, one HTML file",
-                lambda spec=spec, name=name: charts.figure_html(spec, f"{title}: {name}"),
+                partial(charts.figure_html, spec, f"{title}: {name}"),
                 file_name=f"{view.name}-{name}.html",
                 mime="text/html",
                 key=f"get-{name}",

@@ -18,8 +18,6 @@ from core.config import Phase
 from core.networks.describe import Structure
 from core.networks.factors import fold
 
-NORMS = (nn.BatchNorm2d,)
-
 
 @dataclass(frozen=True)
 class Survival:
@@ -60,6 +58,14 @@ class MethodRun(ABC):
     @abstractmethod
     def survival(self) -> Survival:
         """What lives now, in the order of `sites`."""
+
+    def counts(self, survival: Survival) -> dict[str, int]:
+        """Living units of every site."""
+        counts, start = {}, 0
+        for site in self.sites:
+            counts[site.site] = int(survival.alive[start : start + site.total].sum())
+            start += site.total
+        return counts
 
     def folded(self) -> nn.Module:
         """A new network of plain torch modules that computes the same: what the knife cuts."""

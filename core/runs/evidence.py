@@ -140,8 +140,16 @@ def _summary(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, An
     def spread(values: list[float]) -> dict[str, float]:
         return {"mean": statistics.fmean(values), "sd": statistics.stdev(values) if len(values) > 1 else 0.0}
 
+    thirds = [
+        (min(a["deaths"]), max(a["deaths"]), sum(p["epochs"] for p in a["settings"]["phases"]))
+        for a, _ in pairs
+        if a["deaths"]
+    ]
     return {
         "n": len(pairs),
+        "first_death_epoch": [first for first, _, _ in thirds],
+        "last_death_epoch": [last for _, last, _ in thirds],
+        "epochs": [total for _, _, total in thirds],
         "sss_test": spread([a["accuracy"]["test"] for a, _ in pairs]),
         "compact_test": spread([a["accuracy"]["compact"] for a, _ in pairs]),
         "dense_test": spread([b["accuracy"]["test"] for _, b in pairs]),

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,10 @@ class Lane(socketserver.ThreadingTCPServer):
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The answer to one question, or {error: sentence}."""
-        questions = {"predict": self.predict, "ready": lambda: {"ready": True}}
+        questions: dict[str, Callable[..., dict[str, Any]]] = {
+            "predict": self.predict,
+            "ready": lambda: {"ready": True},
+        }
         self.last_question = time.monotonic()
         try:
             if asked.pop("token", None) != self.token:

@@ -366,3 +366,14 @@ def test_channels_last_inputs_give_the_same():
     x = torch.randn(5, 3, 12, 12, dtype=DOUBLE).to(memory_format=torch.channels_last)
     with torch.no_grad():
         assert oracles.difference(network(x), compact(x)) < 1e-11
+
+
+def test_a_pool_that_looks_uniform_at_the_example_only_is_a_field():
+    """A 3x3 average over one padded pixel is a constant; over two by two pixels it is another, and then a field."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Softplus(), nn.AvgPool2d(3, 1, 1), nn.Conv2d(8, 4, 1))
+    oracles.settle(network, (8, 3, 4, 4))
+    with torch.no_grad():
+        network[0].weight[[1, 6]] = 0
+    plan, compact = cut(network, 1)
+    assert plan.removed == {"0/filter": [1, 6]}
+    same(network, compact, sizes=(4, 7))

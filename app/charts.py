@@ -89,7 +89,7 @@ def accuracy_and_loss(epochs: pd.DataFrame, markers: Sequence[Mapping[str, Any]]
         yaxis2=titled_axis("loss", domain=[0, 0.33], rangemode="tozero"),
         annotations=notes,
         hovermode="x unified",
-        margin={"l": 52, "r": 78, "t": 24, "b": 40},
+        margin={"l": 52, "r": 78, "t": 36, "b": 40},
     )
     return figure(data, with_markers(layout, markers), sentences.accuracy(epochs))
 
@@ -226,7 +226,10 @@ def factor_streams(
         }
     )  # fmt: skip
     if len(values):
-        notes += [end_label(height, name, colour, "y") for height, name, colour in spread_apart(ends)]
+        drawn = table.to_numpy(dtype=float)
+        drawn = drawn[(drawn > 0) & (drawn < math.inf)]
+        decades = math.log10(drawn.max() / drawn.min()) if drawn.size else 1.0
+        notes += [end_label(y, name, colour, "y") for y, name, colour in spread_apart(ends, 0.085 * max(decades, 0.1))]
         notes.append(end_label(int(zeros.iloc[-1]), f"{int(zeros.iloc[-1])} of {total}", DYING, "y2"))
     if total > table.shape[1]:
         text = f"{table.shape[1]} of {total} {noun}s drawn, evenly by size"

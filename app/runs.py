@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.runs.control import adopt
 from core.runs.folder import RunFolder
 from core.runs.home import PROJECT, runs_root
 from core.runs.store import LIVING, Run, Store
@@ -27,7 +28,9 @@ def store() -> Store:
 
 @st.cache_resource(max_entries=4)
 def _store(root: str) -> Store:
-    return Store(Path(root))
+    opened = Store(Path(root))
+    adopt(opened)
+    return opened
 
 
 def all_runs() -> list[Run]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import gc
 import time
-import traceback
-from collections.abc import Callable
 
 import streamlit as st
 
 from app import theme
 from app.app_pages import learn_terms, live, speed, start, structure, take_away
+from app.guard import guarded
 from app.runs import DEMO, all_runs, store
 from app.selection import select, selection
-from core.errors import BadInput, DamagedFile, WrongMoment
+from core.errors import WrongMoment
 from core.runs.home import PROJECT
 from core.runs.store import LIVING, Run
 
@@ -39,30 +38,9 @@ def pages() -> dict[str, st.Page]:
         "speed": (speed.page, "Speed", ":material/timer:"), "take-away": (take_away.page, "Take away", ":material/download:"), "glossary": (learn_terms.page, "Glossary", ":material/menu_book:"),
     }  # fmt: skip
     return {
-        name: st.Page(_guarded(page), title=title, icon=icon, url_path=name, default=name == "start")
+        name: st.Page(guarded(page), title=title, icon=icon, url_path=name, default=name == "start")
         for name, (page, title, icon) in named.items()
     }
-
-
-def _guarded(page: Callable[[], None]) -> Callable[[], None]:
-    """A page that shows a sentence where it fails, never a traceback."""
-
-    def shown() -> None:
-        try:
-            page()
-        except (BadInput, DamagedFile, WrongMoment) as error:
-            st.error(str(error), icon=":material/error:")
-        except Exception as error:
-            if type(error).__module__.startswith("streamlit.runtime"):
-                raise  # how Streamlit itself stops or reruns a script
-            traceback.print_exc()
-            st.error(
-                f"This page met something unexpected ({type(error).__name__}). Your runs are safe; reload the page, or choose another run.",
-                icon=":material/error:",
-            )
-
-    shown.__name__ = page.__module__.rsplit(".", 1)[-1]
-    return shown
 
 
 def dashboard() -> None:
@@ -78,6 +56,7 @@ def dashboard() -> None:
 
 
 @st.fragment(run_every=2.0)
+@guarded
 def run_list() -> None:
     """The runs, newest first, as cards one can open; the recorded demo last."""
     st.html('<p class="card-title" role="heading" aria-level="2">Runs</p>')

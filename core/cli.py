@@ -22,7 +22,7 @@ from core.config import RunConfig, with_settings
 from core.errors import BadInput, WrongMoment
 from core.events import Event
 from core.runs import home
-from core.runs.control import check_data, new_run, steer, submit, wait_applied
+from core.runs.control import adopt, check_data, new_run, steer, submit, wait_applied
 from core.runs.folder import RunFolder
 from core.runs.store import LIVING, OVER, Run, Store
 
@@ -222,8 +222,9 @@ def _report(row: Run, as_json: bool) -> None:
 
 @app.command(name="runs")
 def runs_(json_: Json = False, runs: Runs = None) -> None:
-    """List all runs, newest first."""
+    """List all runs, newest first; folders copied here from elsewhere are taken in."""
     store = _store(runs)
+    adopt(store)
     store.mark_lost()
     rows = store.all()
     table = Table("run", "state", "preset", "created")

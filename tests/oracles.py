@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 
-def apg_oracle(gradients: list[list[float]], rates: list[float], gamma: float, mu: float, *, clamp: bool = True) -> list[float]:
+def apg_oracle(
+    gradients: list[list[float]], rates: list[float], gamma: float, mu: float, *, clamp: bool = True
+) -> list[float]:
     """Factors after the modified APG of Huang & Wang (eqs 10-12), one scalar at a time, from 1.
 
     Written from the two-sequence form: `lam` is the proximal point S(z), `f = lam + mu v` what the forward pass uses.

@@ -40,7 +40,11 @@ def test_epochs_is_the_total_and_is_shared_by_the_phases():
         ("lr", "-1", r"phases\.0\.lr must be greater than 0; got -1"),
         ("lr", "nan", r"phases\.0\.lr must be a (finite )?number; got"),
         ("lr", "NaN", r"phases\.0\.lr must be a (finite )?number; got nan"),
-        ("strength_filter", "-0.1", r"phases\.0\.strength_filter must be greater than or equal to 0; got -0\.1; the nearest valid value is 0"),
+        (
+            "strength_filter",
+            "-0.1",
+            r"phases\.0\.strength_filter must be greater than or equal to 0; got -0\.1; the nearest valid value is 0",
+        ),
         ("batch_size", "1", r"batch_size must be greater than or equal to 2; got 1; the nearest valid value is 2"),
         ("seed", "x", r"seed must be a whole number; got 'x'"),
         ("precision", "float16", r"precision must be one of .*; got 'float16'; did you mean 'float32'\?"),

@@ -103,9 +103,9 @@ def test_train_this_queues_the_default_run(runs, monkeypatch):
 def test_the_form_is_made_from_the_settings_and_refuses_what_they_refuse(runs, monkeypatch):
     monkeypatch.setattr("core.runs.control.ensure_dispatcher", lambda root: None)
     at = page("start")
-    assert "From 0 to 10" in at.number_input(key="field-strength_filter").help
-    assert at.number_input(key="field-batch_size").min == 2
-    at.number_input(key="field-seed").set_value(7)
+    assert "From 0 to 10" in at.number_input(key="digits-sss-strength_filter").help
+    assert at.number_input(key="digits-sss-batch_size").min == 2
+    at.number_input(key="digits-sss-seed").set_value(7)
     next(b for b in at.button if b.label == "Train with these settings").click().run()
     assert [r.seed for r in runs.all()] == [7]
 
@@ -170,3 +170,42 @@ def test_torch_stays_out_of_the_web_process_on_every_page(runs, run_state):
         [sys.executable, "-W", "ignore", "-c", code, str(ROOT), run], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_bad_setting_in_the_form_is_one_sentence(runs):
+    at = page("start")
+    at.text_input(key="digits-sss-lr_drops").set_value("0.9, 0.5")
+    next(b for b in at.button if b.label == "Train with these settings").click().run()
+    assert any("must be rising fractions between 0 and 1" in e.value for e in at.error) and runs.all() == []
+
+
+def test_a_damaged_record_is_one_sentence(runs, run_state):
+    run = run_state("finished")
+    file = runs.root / run / "events.jsonl"
+    file.write_text(file.read_text()[:4000] + "}{\n")
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30)
+    at.query_params["run"] = run
+    at.run()
+    script_page = page_guarded("live", run)
+    assert not script_page.exception and any("must hold one JSON event a line" in e.value for e in script_page.error)
+
+
+def page_guarded(name, run):
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport streamlit as st\nfrom app import shell\nfrom app.guard import guarded\n"
+        f"from app.app_pages import {name} as page\nst.session_state['pages'] = shell.pages(); guarded(page.page)()\n"
+    )
+    at = AppTest.from_string(script, default_timeout=30)
+    at.query_params["run"] = run
+    return at.run()
+
+
+def test_a_folder_copied_into_the_runs_folder_is_taken_in(runs):
+    import shutil
+
+    from core.runs.control import adopt
+
+    shutil.copytree(ROOT / "assets" / "demo", runs.root / "from-elsewhere")
+    assert adopt(runs) == ["from-elsewhere"] and adopt(runs) == []
+    assert runs.get("from-elsewhere").state == "finished"
+    assert not page("live", "from-elsewhere").exception

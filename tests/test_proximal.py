@@ -8,7 +8,10 @@ from core.proximal import apg_step_
 
 
 def _trajectory(gradients, rates, gamma, mu, clamp=True):
-    factors = [torch.ones(3, dtype=torch.float64, requires_grad=True), torch.ones(2, dtype=torch.float64, requires_grad=True)]
+    factors = [
+        torch.ones(3, dtype=torch.float64, requires_grad=True),
+        torch.ones(2, dtype=torch.float64, requires_grad=True),
+    ]
     velocity = [torch.zeros_like(f) for f in factors]
     for rate, row in zip(rates, gradients, strict=True):
         factors[0].grad, factors[1].grad = row[:3].clone(), row[3:].clone()
@@ -34,7 +37,9 @@ def test_without_strength_and_clamp_it_is_nesterov_sgd_at_a_constant_rate():
     for row in gradients:
         theirs.grad = row.clone()
         sgd.step()
-    assert torch.allclose(_trajectory(gradients, [0.05] * 300, 0.0, 0.9, clamp=False), theirs.detach(), rtol=0, atol=1e-12)
+    assert torch.allclose(
+        _trajectory(gradients, [0.05] * 300, 0.0, 0.9, clamp=False), theirs.detach(), rtol=0, atol=1e-12
+    )
 
 
 def test_a_factor_without_gradient_dies_to_exactly_zero_and_stays():

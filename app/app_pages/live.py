@@ -11,6 +11,7 @@ from app import charts, theme
 from app.app_pages import parts
 from app.app_pages.prediction import prediction
 from app.components.live_chart import plotly_loader
+from app.guard import guarded
 from app.runs import RunView, is_living, row_of, store, view_of
 from core.errors import BadInput, WrongMoment
 from core.runs.control import resume_in_background, steer
@@ -31,6 +32,7 @@ def page() -> None:
     prediction(run)
 
 
+@guarded
 def _watch(run: str) -> None:
     """One look at the run; repeats every second while it lives."""
     row, view = row_of(run), view_of(run)

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import theme
 from app.app_pages.heat import picture
+from app.guard import guarded
 from app.runs import is_living, row_of, store, view_of
 from core.errors import WrongMoment
 from core.runs.lane_client import ask
@@ -21,6 +22,7 @@ def prediction(run: str) -> None:
     st.fragment(_answer, run_every=2.0 if is_living(row) or st.session_state.get("lane-asleep") else None)(run)
 
 
+@guarded
 def _answer(run: str) -> None:
     view = view_of(run)
     with theme.card(

@@ -13,6 +13,7 @@ import streamlit as st
 from app import charts, sentences, theme
 from app.app_pages import parts
 from app.components.live_chart import plotly_loader
+from app.guard import guarded
 from app.runs import RunView, is_living, store
 from core.errors import WrongMoment
 from core.runs.control import steer
@@ -32,6 +33,7 @@ def page() -> None:
     st.fragment(_measured, run_every=1.0 if waiting else None)(view.name)
 
 
+@guarded
 def _measured(run: str) -> None:
     found = parts.run_or_invitation("its measured speed")
     if found is None:

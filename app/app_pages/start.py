@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
-from pydantic.fields import FieldInfo
 
 from app import theme
 from app.app_pages import parts
+from app.app_pages.settings_form import settings_form
 from app.runs import DEMO, store, view_of
 from app.selection import select
-from core.config import Phase, RunConfig, with_settings
-from core.data.names import DATASETS
+from core.config import RunConfig
 from core.errors import BadInput, WrongMoment
-from core.networks.names import SPECS
-from core.presets import PRESETS, Preset, dense_control, preset
+from core.presets import PRESETS, Preset
 from core.runs.control import check_data, submit
-
-PHASE_FIELDS = (
-    "strength_filter",
-    "strength_block",
-    "lr",
-    "lr_schedule",
-    "lr_floor",
-    "strength_schedule",
-    "ramp_from",
-    "ramp",
-)
-RUN_FIELDS = ("seed", "batch_size", "weight_decay", "momentum", "measure_every", "precision", "threads")
 
 
 def page() -> None:
@@ -60,7 +44,8 @@ def page() -> None:
             parts.tree(demo, key="demo-tree", follow=False, playing=True)
     st.subheader("Or choose another run", anchor=False)
     _cards()
-    _form()
+    settings_form(_start)
+    _go_if_started()
 
 
 def _go_if_started() -> None:
@@ -133,70 +118,3 @@ def _role(p: Preset) -> str:
 
 def _choose(name: str) -> None:
     st.session_state["form-preset"] = name
-
-
-def _form() -> None:
-    """Every setting of a preset, generated from the settings' own rules."""
-    with st.expander("All settings", expanded="form-preset" in st.session_state, icon=":material/tune:"):
-        names = [p.name for p in PRESETS]
-        name = st.selectbox("Preset", names, key="form-preset", format_func=lambda n: preset(n).title)
-        base = preset(name).config
-        first = base.phases[0]
-        with st.form(f"settings-{name}", border=False):
-            chosen: dict[str, Any] = {}
-            columns = st.columns(4)
-            chosen["network"] = columns[0].selectbox(
-                "Network", list(SPECS), index=list(SPECS).index(base.network), format_func=lambda n: SPECS[n].title
-            )
-            chosen["dataset"] = columns[1].selectbox(
-                "Data set",
-                list(DATASETS),
-                index=list(DATASETS).index(base.dataset),
-                format_func=lambda n: f"{n}: {DATASETS[n].title}",
-            )
-            chosen["epochs"] = columns[2].number_input(
-                "Epochs (total)", 1, 10_000, base.epochs, help="Passes over the training images, all phases together."
-            )
-            fields = [(Phase, f, getattr(first, f)) for f in PHASE_FIELDS] + [
-                (RunConfig, f, getattr(base, f)) for f in RUN_FIELDS
-            ]
-            for i, (model, field, value) in enumerate(fields):
-                chosen[field] = _widget(columns[(i + 3) % 4], field, model.model_fields[field], value)
-            control = st.checkbox("Also queue the dense control (same settings without the method)", value=False)
-            if st.form_submit_button("Train with these settings", type="primary", icon=":material/potted_plant:"):
-                _submit_form(base, chosen, control)
-    _go_if_started()
-
-
-def _widget(where: Any, name: str, field: FieldInfo, value: Any) -> Any:
-    """The widget of one setting: its title, unit, range and help come from the model."""
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    title = f"{field.title} ({extra['unit']})" if extra.get("unit") else str(field.title)
-    low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
-    above = next((m.gt for m in field.metadata if hasattr(m, "gt")), None)
-    high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
-    bounds = (
-        f" From {low if low is not None else f'above {above}'}" + (f" to {high}." if high is not None else ".")
-        if low is not None or above is not None
-        else ""
-    )
-    help = f"{field.description}{bounds}" + (f" Source: {extra['source']}." if extra.get("source") else "")
-    choices = getattr(field.annotation, "__args__", None)
-    if choices and isinstance(value, str):
-        return where.selectbox(title, choices, index=list(choices).index(value), help=help, key=f"field-{name}")
-    if isinstance(value, int):
-        return where.number_input(title, low, high, value, help=help, key=f"field-{name}")
-    bottom, top = (None if bound is None else float(bound) for bound in (low, high))
-    step = value / 10 if value else 0.001
-    return where.number_input(title, bottom, top, value, format="%.5g", step=step, help=help, key=f"field-{name}")
-
-
-def _submit_form(base: RunConfig, chosen: dict[str, Any], control: bool) -> None:
-    try:
-        config = with_settings(base, chosen)
-    except BadInput as error:
-        st.error(str(error), icon=":material/error:")
-        return
-    _start(config)
-    if control and (family := st.session_state.get("started")):
-        submit(store(), dense_control(config), role="dense control", family=family)

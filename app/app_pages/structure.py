@@ -74,9 +74,13 @@ def _layers(view: RunView, epoch: int) -> None:
     dead = table[table["state"] == "dead"]["layer"].tolist()
     left, dense = table["MACs"].sum(), table["MACs dense"].sum()
     sentence = f"{sentences.plural(len(dead), 'layer')} of {len(table)} would leave whole; {left / dense:.0%} of the MACs remain (estimated)."
+    path = (selection().get("site") or "").partition("/")[0]
+    rows = [i for i, layer in enumerate(table["layer"]) if layer == path][:1]
+    key = f"layer-table-{view.name}-{path}"  # a new choice elsewhere shows here
     with theme.card("Layers", f"{sentence} Choose a row to see its filters.", key="layers"):
         st.dataframe(
-            table, hide_index=True, key="layer-table", height=420, on_select=lambda: _choose(table), selection_mode="single-row",
+            table, hide_index=True, key=key, height=420, on_select=lambda: _choose(table, key), selection_mode="single-row",
+            selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
             column_config={
                 "alive": st.column_config.ProgressColumn("alive", min_value=0, max_value=1, format="percent"),
                 "MACs": st.column_config.NumberColumn(format="compact"), "MACs dense": st.column_config.NumberColumn(format="compact"),
@@ -85,8 +89,8 @@ def _layers(view: RunView, epoch: int) -> None:
         )  # fmt: skip
 
 
-def _choose(table: pd.DataFrame) -> None:
-    rows = st.session_state["layer-table"].selection.rows
+def _choose(table: pd.DataFrame, key: str) -> None:
+    rows = st.session_state[key].selection.rows
     if rows:
         path = table.iloc[rows[0]]["layer"]
         select(site=f"{path}/{'neuron' if path.startswith('fc') else 'filter'}", unit=None)

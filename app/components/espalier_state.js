@@ -2,7 +2,7 @@
 
 const LOST_SHARE = 0.1; // a block that lost more than this share of its units in LOST_EPOCHS is dying
 const LOST_EPOCHS = 2;
-const FACTOR_SHARE = 0.25; // so is one whose factor fell under this share of its start
+const FACTOR_SHARE = 0.02; // so is one whose factor fell under this share of its start
 
 function element(parent, name, attributes = {}, text = null) {
   const isSvg = parent instanceof SVGElement || name === "svg";

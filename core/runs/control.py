@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from core.config import RunConfig
+from core.config import RunConfig, checked
 from core.controls import CONTROLS
 from core.data import missing
 from core.data.names import DATASETS
-from core.errors import BadInput, one_of
+from core.errors import BadInput, DamagedFile, one_of
 from core.runs.folder import Recorder, RunFolder
 from core.runs.home import data_dir, spawn
 from core.runs.store import OVER, Run, Store
@@ -58,6 +58,32 @@ def check_data(config: RunConfig) -> None:
             f"dataset {config.dataset} must have {gone[0]} in {where}; got {'no such file' if folder else 'no folder'}; "
             f"download it from {DATASETS[config.dataset].source} and set ESPALIER_DATA or --data, or take digits or shapes, which are built in"
         )
+
+
+def adopt(store: Store) -> list[str]:
+    """Take in runs whose folders lie in the runs folder without a row (an export, a copy from elsewhere)."""
+    known, taken = store.names(), []
+    for entry in store.root.iterdir():
+        if entry.name in known or not (entry / "run.json").is_file():
+            continue
+        try:
+            about = RunFolder(entry).about()
+            config = checked(about["config"])
+        except (DamagedFile, BadInput, KeyError):
+            continue
+        kin = {
+            k: about.get(k) or default
+            for k, default in (("family", entry.name), ("role", "method"), ("seed", config.seed))
+        }
+        state = about.get("state") if about.get("state") in OVER else "stopped"
+        store.add(
+            Run(
+                id=entry.name, created=float(about.get("created") or time.time()), preset=config.preset, config=about["config"],
+                parent=about.get("parent"), state=state, attempt=int(about.get("attempt") or 1), result=about.get("result"), **kin,
+            )
+        )  # fmt: skip
+        taken.append(entry.name)
+    return taken
 
 
 def submit(store: Store, config: RunConfig, **kin: Any) -> str:

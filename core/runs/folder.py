@@ -83,7 +83,11 @@ class RunFolder:
             lines.seek(offset)
             chunk = lines.read()
         whole = chunk[: chunk.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+        try:
+            return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+        except json.JSONDecodeError as error:
+            rule = f"must hold one JSON event a line; got {error.msg} in {error.doc[:40]!r}"
+            raise DamagedFile(f"{file} {rule}; copy the run's folder again, or delete the run") from None
 
     def sites(self) -> list[dict[str, Any]]:
         """The sites in the order of the history's units: {site, kind, total, offset}; empty before the start."""

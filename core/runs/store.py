@@ -129,6 +129,11 @@ class Store:
         with self._read() as session:
             return list(session.scalars(select(Run).where(~Run.deleted).order_by(Run.created.desc(), Run.id.desc())))
 
+    def names(self) -> set[str]:
+        """The names of all runs, deleted ones too."""
+        with self._read() as session:
+            return set(session.scalars(select(Run.id)))
+
     def controls(self, run: str) -> list[Control]:
         """What was asked of `run`, in order."""
         with self._read() as session:

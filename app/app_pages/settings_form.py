@@ -1,0 +1,101 @@
+"""The form of all settings, generated from their own rules: title, unit, range, help and source come from the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import streamlit as st
+from pydantic.fields import FieldInfo
+
+from app.runs import store
+from core.config import Frozen, Kind, Phase, RunConfig, with_settings
+from core.data.names import DATASETS
+from core.errors import BadInput
+from core.networks.names import SPECS
+from core.presets import PRESETS, dense_control, preset
+from core.runs.control import submit
+
+PHASE_FIELDS = (
+    "kinds", "strength_filter", "strength_block", "strength_schedule", "ramp_from", "ramp", "lr", "lr_schedule", "lr_floor", "lr_drops",
+)  # fmt: skip
+RUN_FIELDS = ("seed", "batch_size", "weight_decay", "momentum", "measure_every", "precision", "device", "threads")
+
+
+def settings_form(start: Callable[[RunConfig], None]) -> None:
+    """Choose a preset, change what you like, train. `start` queues the run."""
+    with st.expander("All settings", expanded="form-preset" in st.session_state, icon=":material/tune:"):
+        name = st.selectbox(
+            "Preset", [p.name for p in PRESETS], key="form-preset", format_func=lambda n: preset(n).title
+        )
+        base = preset(name).config
+        with st.form(f"settings-{name}", border=False):
+            chosen = _fields(base)
+            control = st.checkbox("Also queue the dense control (same settings without the method)", value=False)
+            if st.form_submit_button("Train with these settings", type="primary", icon=":material/potted_plant:"):
+                _submit(base, chosen, control, start)
+
+
+def _fields(base: RunConfig) -> dict[str, Any]:
+    columns = st.columns(4)
+    networks, datasets = list(SPECS), list(DATASETS)
+    chosen: dict[str, Any] = {
+        "network": columns[0].selectbox(
+            "Network", networks, networks.index(base.network), format_func=lambda n: SPECS[n].title
+        ),
+        "dataset": columns[1].selectbox(
+            "Data set", datasets, datasets.index(base.dataset), format_func=lambda n: f"{n}: {DATASETS[n].title}"
+        ),
+        "epochs": columns[2].number_input(
+            "Epochs (total)", 1, 10_000, base.epochs, help="Passes over the training images, all phases together."
+        ),
+    }
+    fields: list[tuple[type[Frozen], str, Any]] = [(Phase, f, getattr(base.phases[0], f)) for f in PHASE_FIELDS]
+    fields += [(RunConfig, f, getattr(base, f)) for f in RUN_FIELDS]
+    for i, (model, field, value) in enumerate(fields):
+        chosen[field] = _widget(columns[(i + 3) % 4], field, model.model_fields[field], value, f"{base.preset}-{field}")
+    return chosen
+
+
+def _widget(where: Any, name: str, field: FieldInfo, value: Any, key: str) -> Any:
+    """The widget of one setting."""
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    title = f"{field.title} ({extra['unit']})" if extra.get("unit") else str(field.title)
+    low, above, high = (
+        next((getattr(m, a) for m in field.metadata if hasattr(m, a)), None) for a in ("ge", "gt", "le")
+    )
+    help = f"{field.description}{_range(low, above, high)}" + (
+        f" Source: {extra['source']}." if extra.get("source") else ""
+    )
+    if name == "kinds":
+        return where.multiselect(title, get_args(Kind), list(value), help=help, key=key)
+    if isinstance(value, tuple):
+        text = where.text_input(
+            title, ", ".join(f"{v:.4g}" for v in value), help=f"{help} Rising numbers, with commas.", key=key
+        )
+        return f"[{text}]"
+    choices = get_args(field.annotation)
+    if choices and isinstance(value, str):
+        return where.selectbox(title, choices, list(choices).index(value), help=help, key=key)
+    if isinstance(value, int):
+        return where.number_input(title, low, high, value, help=help, key=key)
+    bottom, top = (None if bound is None else float(bound) for bound in (low, high))
+    return where.number_input(
+        title, bottom, top, value, format="%.5g", step=value / 10 if value else 0.001, help=help, key=key
+    )
+
+
+def _range(low: float | None, above: float | None, high: float | None) -> str:
+    start = f"From {low:g}" if low is not None else f"Above {above:g}" if above is not None else ""
+    return f" {start}{f' to {high:g}' if high is not None else ''}." if start else ""
+
+
+def _submit(base: RunConfig, chosen: dict[str, Any], control: bool, start: Callable[[RunConfig], None]) -> None:
+    try:
+        config = with_settings(base, chosen)
+    except BadInput as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    start(config)
+    if control and (family := st.session_state.get("started")):
+        submit(store(), dense_control(config), role="dense control", family=family)

@@ -7,7 +7,7 @@ import time
 
 import streamlit as st
 
-from app import theme
+from app import sentences, theme
 from app.app_pages import learn_terms, live, speed, start, structure, take_away
 from app.guard import guarded
 from app.runs import DEMO, all_runs, store
@@ -108,7 +108,7 @@ def _card(row: Run) -> None:
 def _line(row: Run) -> str:
     if row.state == "finished" and row.result:
         macs = row.result["macs_per_image"]
-        return f"{row.result['accuracy']['test']:.1%} test · {macs['compact'] / macs['dense']:.0%} of the MACs"
+        return f"{sentences.percent(row.result['accuracy']['test'], 1)} test · {sentences.percent(macs['compact'] / macs['dense'])} of the MACs"
     if row.state in ("running", "starting", "paused") and row.progress:
         return f"{row.state} · epoch {row.progress['epoch']} of {row.progress['epochs']}"
     return row.state

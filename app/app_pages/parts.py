@@ -105,25 +105,25 @@ def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
     if result:
         accuracy = (
             "test accuracy",
-            f"{result['accuracy']['test']:.1%}",
-            f"compact {result['accuracy']['compact']:.1%} · 1 seed, 1 look",
+            f"{sentences.percent(result['accuracy']['test'], 1)}",
+            f"compact {sentences.percent(result['accuracy']['compact'], 1)} · 1 seed, 1 look",
         )
         left = result["macs_per_image"]["compact"]
         macs = (
             "MACs left",
             sentences.amount(left),
-            f"{left / result['macs_per_image']['dense']:.0%} of {sentences.amount(dense)}, counted after the cut",
+            f"{sentences.percent(left / result['macs_per_image']['dense'])} of {sentences.amount(dense)}, counted after the cut",
         )
     else:
         accuracy = (
             "validation accuracy",
-            f"{last['val_accuracy']:.1%}",
+            f"{sentences.percent(last['val_accuracy'], 1)}",
             f"after epoch {int(last['epoch'])} · loss {last['train_loss']:.3f}",
         )
         macs = (
             "MACs left",
             sentences.amount(last["macs"]),
-            f"{last['macs'] / dense:.0%} of {sentences.amount(dense)}, estimated",
+            f"{sentences.percent(last['macs'] / dense)} of {sentences.amount(dense)}, estimated",
         )
     alive = (
         ("alive", f"{filters[0]} / {filters[1]} filters", f"{blocks[0]} / {blocks[1]} blocks")

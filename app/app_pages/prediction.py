@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import theme
+from app import sentences, theme
 from app.app_pages.heat import picture
 from app.guard import guarded
 from app.runs import is_living, row_of, store, view_of
@@ -67,7 +67,9 @@ def _show(answer: dict[str, Any]) -> None:
     looks.image(picture(np.array(answer["attribution"]), 8), caption="where it looks (integrated gradients)", width=150)
     right = "right" if said == truth else f"wrong: it is {truth}"
     with bars:
-        st.markdown(f"After epoch {answer['epoch']} it says **{said}** with {max(probabilities):.0%}: {right}.")
+        st.markdown(
+            f"After epoch {answer['epoch']} it says **{said}** with {sentences.percent(max(probabilities))}: {right}."
+        )
         top = sorted(zip(names, probabilities, strict=True), key=lambda pair: -pair[1])[:5]
         st.dataframe(
             pd.DataFrame(top, columns=["class", "probability"]), hide_index=True, key="probabilities",

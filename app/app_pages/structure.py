@@ -73,7 +73,7 @@ def _layers(view: RunView, epoch: int) -> None:
     table = layer_table(view, epoch)
     dead = table[table["state"] == "dead"]["layer"].tolist()
     left, dense = table["MACs"].sum(), table["MACs dense"].sum()
-    sentence = f"{sentences.plural(len(dead), 'layer')} of {len(table)} would leave whole; {left / dense:.0%} of the MACs remain (estimated)."
+    sentence = f"{sentences.plural(len(dead), 'layer')} of {len(table)} would leave whole; {sentences.percent(left / dense)} of the MACs remain (estimated)."
     path = (selection().get("site") or "").partition("/")[0]
     rows = [i for i, layer in enumerate(table["layer"]) if layer == path][:1]
     key = f"layer-table-{view.name}-{path}"  # a new choice elsewhere shows here
@@ -135,7 +135,7 @@ def _proof(view: RunView) -> None:
         st.markdown(
             f"Removed: **{removed}**. MACs {sentences.amount(macs['dense'])} → **{sentences.amount(macs['compact'])}**, "
             f"parameters {sentences.amount(params['dense'])} → **{sentences.amount(params['compact'])}**. "
-            f"Test accuracy before {result['accuracy']['test']:.2%}, after the cut {result['accuracy']['compact']:.2%}."
+            f"Test accuracy before {sentences.percent(result['accuracy']['test'], 2)}, after the cut {sentences.percent(result['accuracy']['compact'], 2)}."
         )
         if result["refilled"]:
             st.markdown("Kept at full width, with the reason:")

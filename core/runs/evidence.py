@@ -161,3 +161,31 @@ def _summary(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, An
         "largest_certificate_max_rel": max(a["certificate"]["max_rel"] or 0.0 for a, _ in pairs),
         "verdicts": sorted({a["certificate"]["verdict"] for a, _ in pairs}),
     }
+
+
+def markdown(name: str) -> str:
+    """The table's summary as the README shows it: means ± sample standard deviations over seeds."""
+    kept = json.loads(TABLES[name].file.read_text())
+    s, rows = kept["summary"], kept["rows"]
+    speed, told = rows["sss-0"]["speed"], rows["sss-0"]["conditions"]
+
+    def percent(key: str, digits: int = 1) -> str:
+        return f"{100 * s[key]['mean']:.{digits}f} ± {100 * s[key]['sd']:.{digits}f} %"
+
+    def times(key: str) -> str:
+        return f"{s[key]['mean']:.2f} ± {s[key]['sd']:.2f} x"
+
+    epochs = s["epochs"][0]
+    lines = [
+        f"| over {s['n']} seeds, mean ± sd | SSS, after the cut | dense control |",
+        "|---|---|---|",
+        f"| test accuracy (360 images) | {percent('compact_test')} | {percent('dense_test')} |",
+        f"| paired difference in test accuracy | {100 * s['paired_difference']['mean']:+.2f} ± {100 * s['paired_difference']['sd']:.2f} points | |",
+        f"| MACs left | {percent('macs_left')} | 100 % |",
+        f"| parameters left | {percent('params_left')} | 100 % |",
+        f"| speed promised by MACs | {times('promised_speed')} | 1 x |",
+        f"| speed measured ({speed['n']} pairs a seed, batch {speed['batch']}, {told['threads']} thread, {told['cpu']}) | {times('measured_speed')} | 1 x |",
+        f"| removal | {', '.join(s['verdicts'])}; largest difference {s['largest_certificate_max_rel']:.0e} of the output's spread | |",
+        f"| epochs of the first and last deaths, of {epochs} | {min(s['first_death_epoch'])}-{max(s['first_death_epoch'])} and {min(s['last_death_epoch'])}-{max(s['last_death_epoch'])} | |",
+    ]
+    return "\n".join(lines)

@@ -181,6 +181,7 @@ def resume(run: RunName, json_: Json = False, runs: Runs = None, data: Data = No
 def _train(store: Store, name: str, as_json: bool) -> None:
     """Take a slot, train with a progress bar, report."""
     waiting = False
+    store.wait_for_slot(name, *home.identity())
     while not store.claim(name, *home.identity()):
         store.mark_lost()
         if not waiting:

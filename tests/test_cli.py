@@ -183,3 +183,29 @@ def test_a_failed_run_exits_1(folder):
 def test_evidence_lists_its_tables(folder):
     tables = json.loads(espalier(folder, "evidence", "--json")[1])["tables"]
     assert tables[0]["name"] == "digits" and {"complete", "rows", "missing"} <= set(tables[0])
+
+
+def test_a_foreground_run_killed_with_sigkill_is_lost_and_resume_ends_with_the_same_weights(folder):
+    import signal
+    import time
+
+    settings = ["digits-lenet", "--set", "epochs=30", "--set", "measure_every=0"]
+    whole = json.loads(espalier(folder, "run", *settings, "--json")[1])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "core", "run", *settings],
+        cwd=ROOT,
+        env={**os.environ, "ESPALIER_RUNS": str(folder)},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    newest = lambda: json.loads(espalier(folder, "runs", "--json")[1])["runs"][0]["run"]  # noqa: E731
+    while not list((folder / newest()).glob("checkpoints/00003.*")) or newest() == whole["run"]:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run = newest()
+    assert json.loads(espalier(folder, "show", run, "--json")[1])["state"] == "lost"
+    code, out, err = espalier(folder, "resume", run, "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert result["attempt"] == 2 and result["weights_sha256"] == whole["weights_sha256"]

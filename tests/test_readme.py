@@ -26,7 +26,9 @@ def test_the_default_run_keeps_its_promises():
     assert summary["n"] == 5 and summary["macs_left"]["mean"] <= 0.5
     assert summary["paired_difference"]["mean"] >= -0.01
     assert summary["verdicts"] == ["exact"]
-    for first, last, total in zip(summary["first_death_epoch"], summary["last_death_epoch"], summary["epochs"], strict=True):
+    for first, last, total in zip(
+        summary["first_death_epoch"], summary["last_death_epoch"], summary["epochs"], strict=True
+    ):
         assert first <= total / 3 and last >= total * 2 / 3
 
 

@@ -59,6 +59,16 @@ def test_a_run_whose_process_is_gone_is_lost_at_once(store):
     assert store.get(run).state == "lost" and "last checkpoint" in store.get(run).error
 
 
+def test_a_foreground_run_whose_process_dies_while_it_waits_is_lost(store):
+    run = new_run(store, CONFIG, foreground=True)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    store.wait_for_slot(run, *home.identity(child.pid))
+    assert store.mark_lost() == []
+    child.kill()
+    child.wait()
+    assert store.mark_lost() == [run]
+
+
 def test_a_reused_process_number_is_not_mistaken_for_the_worker(store):
     run = new_run(store, CONFIG)
     pid, created = home.identity()

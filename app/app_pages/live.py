@@ -163,7 +163,12 @@ def _figures(view: RunView) -> None:
     markers, table = view.markers(), view.table()
     left, right = st.columns(2)
     with left:
-        parts.chart("Accuracy and loss", charts.accuracy_and_loss(table, markers), table, key="accuracy", height=330)
+        note = (
+            "Swings are normal while the learning rate is high: batch norm's running statistics lag behind the weights."
+        )
+        parts.chart(
+            "Accuracy and loss", charts.accuracy_and_loss(table, markers), table, key="accuracy", height=330, note=note
+        )
     with right:
         share = view.survival()
         if share.empty:

@@ -161,6 +161,10 @@ class Store:
             row.pid, row.pid_created, row.heartbeat = pid, created, time.time()
             return True
 
+    def wait_for_slot(self, run: str, pid: int, created: float) -> None:
+        """Note which process waits with a foreground run, so that the run is lost, not queued for ever, when it ends."""
+        self._set(run, pid=pid, pid_created=created)
+
     def hand_over(self, run: str, pid: int, created: float) -> None:
         """The slot claimed for `run` now belongs to the process `pid` (the worker just started)."""
         self._set(run, pid=pid, pid_created=created, heartbeat=time.time())
@@ -272,8 +276,9 @@ class Store:
         """Mark every run whose process is gone, or silent for 90 s, as lost; returns their names."""
         lost = []
         with self._write() as session:
-            for row in session.scalars(select(Run).where(Run.state.in_(LIVING))):
-                silent = time.time() - (row.heartbeat or 0) > SILENT_S
+            waiting = (Run.state == "queued") & Run.foreground & Run.pid.is_not(None)
+            for row in session.scalars(select(Run).where(Run.state.in_(LIVING) | waiting)):
+                silent = row.state != "queued" and time.time() - (row.heartbeat or 0) > SILENT_S
                 if silent or not is_alive(row.pid, row.pid_created):
                     row.state, row.pid = "lost", None
                     row.error = "the process that trained it ended without a word; continue it from its last checkpoint"

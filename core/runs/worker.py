@@ -130,6 +130,7 @@ def _handle(store: Store, run: str, controls: LiveControls, recorder: Recorder, 
         store.fix_config(run, event.config)
         store.set_state(run, "running")
     elif isinstance(event, Paused):
+        store.beat(run, controls.progress)
         store.set_state(run, "paused")
     elif isinstance(event, Continued):
         while not store.reclaim_slot(run):

@@ -4,69 +4,80 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from app import sentences
+from app.components.espalier import packed
 from app.runs import RunView
+
+MAX_SHARES = 2000  # epochs up to which exact shares travel; beyond, the browser estimates
 
 
 def espalier_data(view: RunView, *, selected: dict[str, str], follow: bool, playing: bool = False) -> dict[str, Any]:
-    """The espalier of a run: everything it needs for all epochs, so that scrubbing never asks the server."""
-    counts = view.counts()
-    alive = {str(site): [int(n) for n in row] for site, row in zip(counts.index, counts.to_numpy(), strict=True)}
-    dataset, layout = view.started["config"]["dataset"], view.layout
-    table = view.table()
+    """The espalier of a run: everything it needs for all epochs, so that scrubbing never asks the server.
+
+    The part that only grows with epochs is made once an epoch, packed; a look between epochs costs next to nothing.
+    """
     epoch = selected.get("epoch", "")
+    chosen = {"site": selected.get("site"), "epoch": int(epoch) if epoch.isdigit() else None}
+    return view.kept("espalier", lambda: _history(view)) | {"selected": chosen, "follow": follow, "playing": playing}
+
+
+def _history(view: RunView) -> dict[str, Any]:
+    counts, layout, table = view.counts(), view.layout, view.table()
+    alive = {str(site): row for site, row in zip(counts.index, counts.to_numpy(), strict=True)}
+    factors = {
+        s["site"]: view.values[:, s["offset"]] for s in view.sites if s["kind"] == "block" and view.learns(s["site"])
+    }
     data: dict[str, Any] = {
-        "network": layout["network"], "input": dataset, "classes": layout["head"][-1]["total"],
-        "epoch_now": view.newest_epoch, "total_epochs": view.total_epochs, "stages": _stages(layout, alive),
-        "alive": alive, "factor": view.block_factors(), "died": {site: _died(row) for site, row in alive.items()},
-        "markers": view.markers(), "selected": {"site": selected.get("site"), "epoch": int(epoch) if epoch.isdigit() else None},
-        "follow": follow, "playing": playing, "run": view.name,
-        "macs_share": [round(m / layout["macs"], 4) for m in table["macs"]],
+        "network": layout["network"], "input": view.started["config"]["dataset"], "classes": layout["head"][-1]["total"],
+        "epoch_now": view.newest_epoch, "total_epochs": view.total_epochs, "stages": _stages(view, alive), "alive": alive,
+        "factor": factors, "died": {site: _died(row) for site, row in alive.items()}, "markers": view.markers(), "run": view.name,
     }  # fmt: skip
-    data["say"] = say(view, data)
-    return data
+    if len(table) <= MAX_SHARES:
+        data["macs_share"] = (table["macs"] / layout["macs"]).round(4).tolist()
+    data["say"] = _say(view, data)
+    return packed(data)
 
 
-def say(view: RunView, data: dict[str, Any], epoch: int | None = None) -> str:
-    """The sentence of the espalier at an epoch (None: the newest)."""
+def _say(view: RunView, data: dict[str, Any]) -> str:
+    """The sentence of the espalier at the newest epoch."""
     table = view.table()
     if table.empty:
         return "Before training everything is alive."
-    at = min(view.newest_epoch if epoch is None else epoch, len(table) - 1)
+    at = min(view.newest_epoch, len(table) - 1)
     row = table.iloc[at]
     return sentences.network(data, at, macs=row["macs"], macs_dense=view.layout["macs"], accuracy=row["val_accuracy"])
 
 
-def _stages(layout: dict[str, Any], alive: dict[str, list[int]]) -> list[dict[str, Any]]:
+def _stages(view: RunView, alive: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """The layout as the view draws it; a layer whose filters this run does not learn has no site and keeps its width."""
     stages = []
-    for stage in layout["stages"]:
+    for stage in view.layout["stages"]:
         blocks = []
         for block in stage["blocks"]:
             convs = [
-                {**conv, "site": conv["site"] if conv["site"] in alive else None}
+                {**conv, "site": conv["site"] if conv["site"] in alive and _shown(view, conv["site"]) else None}
                 for conv in block["convs"]
                 if conv["label"] != "shortcut"
             ]
             blocks.append(
                 {**block, "convs": convs, "block_site": block["block_site"] if block["block_site"] in alive else None}
             )
-        size = f"{stage['size']}×{stage['size']}"
-        stages.append(
-            {
-                "name": stage["name"],
-                "path": stage["path"],
-                "note": f"{stage['channels']} channels · {size}",
-                "blocks": blocks,
-            }
-        )
+        note = f"{stage['channels']} channels · {stage['size']}×{stage['size']}"
+        stages.append({"name": stage["name"], "path": stage["path"], "note": note, "blocks": blocks})
     return stages
 
 
-def _died(counts: list[int]) -> int | None:
+def _shown(view: RunView, site: str) -> bool:
+    return any(
+        p["method"] != "dense" and "filter" in p["kinds"] for p in view.started["config"]["phases"]
+    ) or site.endswith("/block")
+
+
+def _died(counts: np.ndarray) -> int | None:
     """The epoch since which nothing lives; None while something does."""
-    if not counts or counts[-1]:
+    if not len(counts) or counts[-1]:
         return None
-    epoch = len(counts)
-    while epoch and counts[epoch - 1] == 0:
-        epoch -= 1
-    return epoch
+    living = np.flatnonzero(counts)
+    return int(living[-1]) + 1 if len(living) else 0

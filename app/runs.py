@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ def _store(root: str) -> Store:
     return opened
 
 
-def all_runs() -> list[Run]:
-    """Every run, newest first."""
-    return store().all()
+def newest_run() -> str | None:
+    """The run made last; None where there is none."""
+    rows, _ = store().recent(1)
+    return rows[0].id if rows else None
 
 
 class RunView:
@@ -56,6 +58,8 @@ class RunView:
         self.result: dict[str, Any] | None = None
         self.values = np.zeros((0, 0), "f4")
         self.alive = np.zeros((0, 0), "u1")
+        self._counts = np.zeros((0, 0), "i8")
+        self._tables: dict[str, tuple[Any, Any]] = {}
 
     def refresh(self) -> RunView:
         """Take in what was recorded since the last look; start over where a new attempt rolled back."""
@@ -68,12 +72,21 @@ class RunView:
             events, self._offset = self.folder.events(self._offset)
             for event in events:
                 self._take(event)
-            if len(self.values) < len(self.epochs):
+            if len(self.values) < len(self.epochs) and self.sites:
                 values, alive = self.folder.history(len(self.values))
-                fresh = not len(self.values)
-                self.values = values if fresh else np.concatenate([self.values, values])
-                self.alive = alive if fresh else np.concatenate([self.alive, alive])
+                counts = np.add.reduceat(alive.astype("i8"), [s["offset"] for s in self.sites], axis=1)
+                first = not len(self.values)
+                self.values = values if first else np.concatenate([self.values, values])
+                self.alive = alive if first else np.concatenate([self.alive, alive])
+                self._counts = counts if first else np.concatenate([self._counts, counts])
         return self
+
+    def kept(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made anew only when an epoch was added."""
+        done = (len(self.epochs), len(self.log), len(self.speeds), self.result is not None)
+        if name not in self._tables or self._tables[name][0] != done:
+            self._tables[name] = (done, make())
+        return self._tables[name][1]
 
     def _take(self, event: dict[str, Any]) -> None:
         kind = event["type"]
@@ -107,10 +120,11 @@ class RunView:
 
     def counts(self) -> pd.DataFrame:
         """Living units, sites x epochs."""
-        rows = {
-            s["site"]: self.alive[:, s["offset"] : s["offset"] + s["total"]].sum(axis=1, dtype=int) for s in self.sites
-        }
-        return pd.DataFrame.from_dict(rows, orient="index", columns=range(len(self.alive))) if rows else pd.DataFrame()
+        index = [s["site"] for s in self.sites]
+        return self.kept(
+            "counts",
+            lambda: pd.DataFrame(self._counts.T, index=index) if index and self._counts.size else pd.DataFrame(),
+        )
 
     def survival(self) -> pd.DataFrame:
         """Living fraction 0-1, sites x epochs, blocks left out."""
@@ -132,7 +146,21 @@ class RunView:
     def table(self) -> pd.DataFrame:
         """One row an epoch: losses, accuracies, MACs left."""
         columns = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "macs", "seconds"]
-        return pd.DataFrame([{c: e[c] for c in columns} for e in self.epochs], columns=columns)
+        return self.kept(
+            "table", lambda: pd.DataFrame([{c: e[c] for c in columns} for e in self.epochs], columns=columns)
+        )
+
+    def learns(self, site: str) -> bool:
+        """Whether the phase of the newest epoch drives that site's factors."""
+        if not self.started:
+            return False
+        phase = self.started["config"]["phases"][self.epochs[-1]["phase"] if self.epochs else 0]
+        kind = "block" if site.endswith("/block") else "filter"
+        return phase["method"] != "dense" and kind in phase["kinds"]
+
+    def noun(self, site: str) -> str:
+        """What a site's recorded values are."""
+        return "factor" if self.learns(site) else "norm"
 
     def markers(self) -> list[dict[str, Any]]:
         """Steering events on the epoch axis."""
@@ -148,11 +176,18 @@ class RunView:
         ]
 
     def measured(self) -> dict[str, Any] | None:
-        """The newest speed result: measured afterwards, or while training."""
+        """The newest speed result: one taken afterwards, unless training has gone on since."""
+        newest = self.speeds[-1] if self.speeds else None
         file = self.folder.path / "measured.json"
         if file.exists():
-            return json.loads(file.read_text())["speed"]
-        return self.speeds[-1] if self.speeds else (self.result or {}).get("speed")
+            later = json.loads(file.read_text())
+            if newest is None or later["epoch"] >= newest["epoch"]:
+                return later["speed"]
+        return newest or (self.result or {}).get("speed")
+
+    def can_continue(self) -> bool:
+        """Whether the newest checkpoint holds everything to train on (an export holds weights only)."""
+        return not self.folder.about().get("weights_only", False)
 
 
 @st.cache_resource(max_entries=32)

@@ -141,7 +141,7 @@ def network(
 
 
 def _at(series: Sequence[float] | None, epoch: int) -> float | None:
-    return series[min(epoch, len(series) - 1)] if series else None
+    return None if series is None or not len(series) else series[min(epoch, len(series) - 1)]
 
 
 def _dead(view: Mapping[str, Any], block: Mapping[str, Any], epoch: int) -> bool:
@@ -166,7 +166,7 @@ def _filters(view: Mapping[str, Any], epoch: int, stages: Sequence[Mapping[str, 
             gone = _dead(view, block, epoch)
             for conv in block["convs"]:
                 counts = view.get("alive", {}).get(conv.get("site"))
-                if counts:
+                if counts is not None and len(counts):
                     kept += 0 if gone else int(_at(counts, epoch) or 0)
                     total += int(conv["total"])
     return kept, total

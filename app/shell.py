@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gc
 import time
+from typing import Literal
 
 import streamlit as st
 
 from app import sentences, theme
 from app.app_pages import learn_terms, live, speed, start, structure, take_away
 from app.guard import guarded
-from app.runs import DEMO, all_runs, store
+from app.runs import DEMO, store
 from app.selection import select, selection
 from core.errors import WrongMoment
+from core.runs.control import wake_dispatcher
 from core.runs.home import PROJECT
 from core.runs.store import LIVING, Run
 
@@ -60,49 +62,51 @@ def dashboard() -> None:
 def run_list() -> None:
     """The runs, newest first, as cards one can open; the recorded demo last."""
     st.html('<p class="card-title" role="heading" aria-level="2">Runs</p>')
-    rows = all_runs()
     store().mark_lost()
+    wake_dispatcher(store())
+    rows, total = store().recent(10_000 if st.session_state.get("all-runs") else SHOWN)
     if not rows:
         st.caption("No run of your own yet. Start has the button; until then, look at the recorded one.")
-    limit = len(rows) if st.session_state.get("all-runs") else SHOWN
-    for row in rows[:limit]:
-        _card(row)
-    if len(rows) > SHOWN:
-        st.toggle(f"show all {len(rows)}", key="all-runs")
-    if undo := st.session_state.get("deleted"):
-        st.button(f"Undo deleting {undo}", key="undo-delete", on_click=_undo, args=(undo,), icon=":material/undo:")
+    for row in rows:
+        guarded(_card)(row)
+    if total > SHOWN:
+        st.toggle(f"show all {total}", key="all-runs")
+    undo = st.session_state.get("deleted")
+    if undo and st.button(f"Undo deleting {undo}", key="undo-delete", icon=":material/undo:"):
+        store().set_deleted(undo, False)
+        st.session_state.pop("deleted", None)
+        st.rerun()
     chosen = selection().get("run") == DEMO
-    st.button(
-        "Recorded demo",
-        key="run-demo",
-        icon=":material/movie:",
-        type="primary" if chosen else "secondary",
-        width="stretch",
-        on_click=select,
-        kwargs={"run": DEMO},
-    )
+    if st.button("Recorded demo", key="run-demo", icon=":material/movie:", type=_look(chosen), width="stretch"):
+        _open(DEMO)
+
+
+def _look(chosen: bool) -> Literal["primary", "secondary"]:
+    return "primary" if chosen else "secondary"
+
+
+def _open(run: str) -> None:
+    """Select a run on whatever page is open; the whole page is drawn again."""
+    select(run=run, epoch=None, site=None, unit=None)
+    st.rerun()
 
 
 def _card(row: Run) -> None:
-    chosen = selection().get("run") == row.id
+    chosen, name = selection().get("run") == row.id, row.name or row.id
     left, right = st.columns([6, 1], gap="small", vertical_alignment="center")
     with left:
-        label = f"{row.name or row.id}"
-        st.button(
-            label, key=f"run-{row.id}", icon=ICONS[row.state], help=f"{row.state}; {row.preset}, seed {row.seed}",
-            type="primary" if chosen else "secondary", width="stretch", on_click=_open, args=(row.id,),
-        )  # fmt: skip
+        says = f"{row.state}; {row.preset}, seed {row.seed}"
+        if st.button(name, key=f"run-{row.id}", icon=ICONS[row.state], help=says, type=_look(chosen), width="stretch"):
+            _open(row.id)
         st.caption(_line(row))
-    with right.popover("", icon=":material/more_vert:", type="tertiary", help="Rename, delete"):
+    with (
+        right.container(key=f"menu-{row.id}"),
+        st.popover(f"Options of {name}", icon=":material/more_vert:", type="tertiary"),
+    ):
         st.text_input("Name", value=row.name, key=f"name-{row.id}", max_chars=80, on_change=_rename, args=(row.id,))
-        st.button(
-            "Delete",
-            key=f"delete-{row.id}",
-            disabled=row.state in LIVING,
-            on_click=_delete,
-            args=(row.id,),
-            help="Can be undone; its files stay.",
-        )
+        living = row.state in LIVING
+        if st.button("Delete", key=f"delete-{row.id}", disabled=living, help="Can be undone; its files stay."):
+            _delete(row.id)
 
 
 def _line(row: Run) -> str:
@@ -114,10 +118,6 @@ def _line(row: Run) -> str:
     return row.state
 
 
-def _open(run: str) -> None:
-    select(run=run, epoch=None, site=None, unit=None)
-
-
 def _rename(run: str) -> None:
     store().rename(run, st.session_state[f"name-{run}"])
 
@@ -125,11 +125,10 @@ def _rename(run: str) -> None:
 def _delete(run: str) -> None:
     try:
         store().set_deleted(run, True)
-        st.session_state["deleted"] = run
     except WrongMoment as error:
         st.toast(str(error), icon=":material/error:")
-
-
-def _undo(run: str) -> None:
-    store().set_deleted(run, False)
-    st.session_state.pop("deleted", None)
+        return
+    st.session_state["deleted"] = run
+    if selection().get("run") == run:
+        select(run=None, epoch=None, site=None, unit=None)
+    st.rerun()

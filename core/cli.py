@@ -16,13 +16,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from sqlalchemy.exc import DBAPIError
 
 from core import presets as known
 from core.config import RunConfig, with_settings
 from core.errors import BadInput, WrongMoment
 from core.events import Event
+from core.machine import slots
 from core.runs import home
-from core.runs.control import adopt, check_data, new_run, steer, submit, wait_applied
+from core.runs.control import adopt, check_data, new_run, steer, submit, wait_applied, wake_dispatcher
 from core.runs.folder import RunFolder
 from core.runs.store import LIVING, OVER, Run, Store
 
@@ -44,9 +46,13 @@ RunName = Annotated[str, typer.Argument(help="A run's name, or an unambiguous be
 def main() -> None:
     """Run a command; every foreseen error is one sentence on standard error."""
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False) or 0)
     except (BadInput, WrongMoment) as error:
         _fail(str(error), 2)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'} must be there and writable; got {error.strerror}; choose another path", 2)
+    except DBAPIError as error:
+        _fail(f"the store of runs must be a sound SQLite file; got {error.orig}; set --runs to another folder", 1)
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except (typer.Abort, KeyboardInterrupt):
@@ -178,16 +184,24 @@ def resume(run: RunName, json_: Json = False, runs: Runs = None, data: Data = No
     _train(store, row.id, json_)
 
 
-def _train(store: Store, name: str, as_json: bool) -> None:
-    """Take a slot, train with a progress bar, report."""
+def _take_slot(store: Store, name: str) -> None:
     waiting = False
-    store.wait_for_slot(name, *home.identity())
     while not store.claim(name, *home.identity()):
         store.mark_lost()
         if not waiting:
-            say.print(f"{name} waits for a slot: {home.slots()} run at a time on this machine")
+            say.print(f"{name} waits for a slot: {slots()} at a time on this machine")
             waiting = True
         time.sleep(0.3)
+
+
+def _train(store: Store, name: str, as_json: bool) -> None:
+    """Take a slot, train with a progress bar, report."""
+    store.wait_for_slot(name, *home.identity())
+    try:
+        _take_slot(store, name)
+    except KeyboardInterrupt:
+        store.set_state(name, "stopped")
+        raise
     from core.runs.worker import drive
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
@@ -204,8 +218,8 @@ def _train(store: Store, name: str, as_json: bool) -> None:
         drive(store, name, home.data_dir(), watch)
     row = store.get(name)
     _report(row, as_json)
-    if row.state == "failed":
-        _fail(row.error or "failed", 1)
+    if row.state != "finished":
+        _fail(row.error or f"{name} is {row.state}; `python -m core resume {name}` goes on from its last checkpoint", 1)
 
 
 def _report(row: Run, as_json: bool) -> None:
@@ -226,6 +240,7 @@ def runs_(json_: Json = False, runs: Runs = None) -> None:
     """List all runs, newest first; folders copied here from elsewhere are taken in."""
     store = _store(runs)
     adopt(store)
+    wake_dispatcher(store)
     store.mark_lost()
     rows = store.all()
     table = Table("run", "state", "preset", "created")
@@ -260,13 +275,13 @@ def control(
     store.mark_lost()
     name = store.get(run).id
     step = wait_applied(store, name, steer(store, name, action, argument))
-    _emit(
-        {"run": name, "applied": step},
-        json_,
-        f"{name}: {action} took effect at step {step}"
-        if step is not None
-        else f"{name}: {action} is recorded, not applied yet",
-    )
+    state = store.get(name).state
+    words = f"{name}: {action} took effect at step {step}"
+    if step is None:
+        words = f"{name}: {action} " + (
+            f"came too late; the run is {state}" if state in OVER else "is recorded, not applied yet"
+        )
+    _emit({"run": name, "applied": step}, json_, words)
 
 
 @app.command()

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 
 from core.config import RunConfig
+from core.errors import BadInput
 from core.latency import processor
+from core.machine import cores, threads
 
 SMALL_STEP_MACS = 2e9  # below this a step is bound by overhead, and bfloat16's conversions only cost
 
@@ -33,12 +35,14 @@ def fixed(config: RunConfig, macs_per_image: float) -> RunConfig:
     device, precision = config.device, config.precision
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("device must be one this machine has; got 'cuda' and there is none; take 'cpu' or 'auto'")
     if precision == "auto":
         large = macs_per_image * config.batch_size >= SMALL_STEP_MACS
         fast = torch.cuda.is_bf16_supported() if device == "cuda" else offers_bfloat16()
         precision = "bfloat16" if large and fast else "float32"
-    threads = config.threads or max(1, (os.cpu_count() or 2) - 1)
-    return config.model_copy(update={"device": device, "precision": precision, "threads": threads})
+    chosen = {"device": device, "precision": precision, "threads": config.threads or threads()}
+    return config.model_copy(update=chosen)
 
 
 def prepare_process(config: RunConfig) -> None:
@@ -55,7 +59,7 @@ def described(config: RunConfig) -> dict[str, Any]:
     """The conditions that every number of the run was taken under."""
     cuda = config.device == "cuda"
     return {
-        "cpu": processor(), "cores": os.cpu_count(), "threads": config.threads,
+        "cpu": processor(), "cores": cores(), "threads": config.threads,
         "device": torch.cuda.get_device_name() if cuda else "cpu", "precision": config.precision,
         "subnormals": "flushed", "torch": torch.__version__, "python": platform.python_version(), "system": platform.system(),
     }  # fmt: skip

@@ -7,6 +7,7 @@ a rule is written once, here. Unknown keys, NaN and infinity are refused. No tor
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -240,8 +241,10 @@ def _sentence(error: ValidationError) -> str:
         text = str(cause)
         return text if text.startswith(("phases", where)) else f"{where} {text}"
     if first["type"] == "literal_error":
-        field = Phase.model_fields.get(where.rsplit(".", 1)[-1]) or RunConfig.model_fields.get(where)
-        return str(one_of(where, first["input"], field.annotation.__args__ if field and field.annotation else ()))
+        choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        return str(one_of(where, first["input"], choices))
+    if first["type"] == "tuple_type":
+        return f'{where} must be a list, as in [0.5, 0.75] or ["filter", "block"]; got {first["input"]!r}'
     if first["type"] == "extra_forbidden":
         known = Phase.model_fields if where.startswith("phases.") else RunConfig.model_fields
         return str(one_of("setting", where.rsplit(".", 1)[-1], known))

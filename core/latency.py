@@ -78,11 +78,14 @@ def quiet_machine() -> Iterator[None]:
             _FLAG.unlink(missing_ok=True)
 
 
-def wait_while_measured() -> None:
-    """Return at once, or, while some process measures, when it has ended. One file lookup (microseconds) a call."""
-    if _FLAG.exists():
-        with FileLock(_LOCK):
-            _FLAG.unlink(missing_ok=True)  # left behind by a killed process: the lock was free
+def wait_while_measured() -> float:
+    """Return at once, or, while some process measures, when it has ended; seconds waited. A file lookup a call."""
+    if not _FLAG.exists():
+        return 0.0
+    began = time.perf_counter()
+    with FileLock(_LOCK):
+        _FLAG.unlink(missing_ok=True)  # left behind by a killed process: the lock was free
+    return time.perf_counter() - began
 
 
 def measure(

@@ -151,7 +151,7 @@ class Training:
             yield from self._obey()
             if self.controls.stopping:
                 return
-            latency.wait_while_measured()
+            self.measuring_s += latency.wait_while_measured()
             loss, hits = self._step_(images, labels)
             loss_sum += loss * len(labels)
             right += hits
@@ -279,19 +279,19 @@ class Training:
             self.controls.applied(request, self.step)
 
     def _pause(self) -> Iterator[ev.Event]:
-        began = time.perf_counter()
+        began, measured_before = time.perf_counter(), self.measuring_s
         yield ev.Paused(**self._where())
         while not self.controls.stopping:
             request = self.controls.wait()
             if request.control == "continue":
+                yield ev.Continued(**self._where())  # the consumer takes a slot again
                 self.controls.applied(request, self.step)
-                yield ev.Continued(**self._where())
                 break
             if request.control != "pause":
                 yield from self._apply(request)
             else:
                 self.controls.applied(request, self.step)
-        self.measuring_s += time.perf_counter() - began
+        self.measuring_s = measured_before + time.perf_counter() - began
 
     # checkpoints
 
@@ -318,6 +318,10 @@ class Training:
     def _restore(self, file: Path) -> dict[str, Any]:
         """Stand where the checkpoint stood."""
         tensors, facts = checkpoint.load(file)
+        if "order" not in tensors:
+            raise BadInput(
+                f"{file} must hold the whole state to train on; it holds weights only (an export); it can be asked and cut, not continued"
+            )
         if facts["config"] != self.config.model_dump(mode="json"):
             raise BadInput(f"{file} must be of the same settings as the run; they differ; start a new run instead")
         for index in range(facts["phase"] + 1):

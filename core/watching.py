@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from core import latency
 from core.config import RunConfig
 from core.data import batches
 from core.data.dataset import Dataset
@@ -18,6 +19,7 @@ def evaluate(network: nn.Module, dataset: Dataset, config: RunConfig) -> tuple[f
     network.eval()
     loss, right = 0.0, 0
     for images, labels in batches(dataset.val, dataset, 1000):
+        latency.wait_while_measured()
         with torch.autocast(images.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
             logits = network(images).float()
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))

@@ -19,7 +19,7 @@ from playwright.sync_api import expect, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from core.runs.store import Store
+from core.runs.store import Store  # noqa: E402
 
 
 def serve(folder: Path, port: int) -> subprocess.Popen:

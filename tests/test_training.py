@@ -112,6 +112,18 @@ def test_phases_hand_their_weights_on_and_count_epochs_through():
     two = RESNET.model_copy(update={"phases": (first, second)})
     events, _ = finished(two)
     assert [(e.phase, e.epoch) for e in events if e.type == "epoch_done"] == [(0, 0), (0, 1), (1, 2)]
+    assert {len(e.values) for e in events if e.type == "structure"} == {345}
+
+
+def test_what_a_phase_does_not_learn_is_watched_all_the_same():
+    only_blocks = with_settings(RESNET, {"kinds": ["block"], "strength_block": 5, "epochs": 1})
+    learned = only_blocks.phases[0]
+    then = learned.model_copy(update={"method": "dense", "starts_from": "previous", "lr": 1e-9})
+    events, result = finished(only_blocks.model_copy(update={"phases": (learned, then)}))
+    counts = [e.alive for e in events if e.type == "epoch_done"]
+    assert len(counts[0]) == 18 and sum(counts[0].values()) == 345
+    dead = [s for s, n in counts[1].items() if n == 0 and s.endswith("/block")]
+    assert dead and result["removed"]["block"] >= 0
 
 
 def killed_network():

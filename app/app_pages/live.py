@@ -71,6 +71,9 @@ def _progress(row: Run | None, view: RunView) -> None:
 def _controls(row: Run, view: RunView) -> None:
     """Pause, continue, stop, measure, and a strength for each kind; or continue what ended early."""
     if row.state in ("lost", "stopped", "failed"):
+        if not view.can_continue():
+            st.caption("This run came as an export: its weights can be asked and cut, not trained on.")
+            return
         st.button(
             "Continue from the last checkpoint",
             key="resume",
@@ -86,9 +89,9 @@ def _controls(row: Run, view: RunView) -> None:
         "Steer", "What you change here takes effect at the next step and is marked on every time axis.", key="steer"
     ):
         kinds = [
-            kind
-            for kind in ("filter", "block")
-            if any(s["kind"] in (kind, "neuron" if kind == "filter" else kind) for s in view.sites)
+            k
+            for k in ("filter", "block")
+            if any((s["kind"] == "block") == (k == "block") and view.learns(s["site"]) for s in view.sites)
         ]
         columns = st.columns([1, 1, 1.3, *[2.2] * len(kinds)], vertical_alignment="bottom")
         paused = row.state == "paused"
@@ -111,7 +114,10 @@ def _controls(row: Run, view: RunView) -> None:
         for column, kind in zip(columns[3:], kinds, strict=True):
             _strength(column, row, view, kind)
         if any(c.applied is None for c in store().controls(row.id)):
-            st.caption("Asked; it takes effect at the next step.")
+            st.caption(
+                "Asked; it takes effect at the next step"
+                + (" (a paused run goes on as soon as a slot is free)." if row.state == "paused" else ".")
+            )
 
 
 def _strength(column: Any, row: Run, view: RunView, kind: str) -> None:
@@ -185,7 +191,7 @@ def _figures(view: RunView) -> None:
     with left:
         if site:
             streams = view.streams(site)
-            noun = "factor" if view.started["config"]["phases"][0]["method"] == "sss" else "norm"
+            noun = view.noun(site)
             note = "Choose another layer by clicking it in the network above."
             parts.chart(
                 f"{noun.capitalize()}s of {parts.short(site)}",
@@ -196,8 +202,8 @@ def _figures(view: RunView) -> None:
                 note=note,
             )
     with right:
-        blocks = view.block_factors()
-        if blocks and view.started["config"]["phases"][0]["method"] == "sss":
+        blocks = {site: values for site, values in view.block_factors().items() if view.learns(site)}
+        if blocks:
             frame = pd.DataFrame(blocks).rename(columns=parts.short)
             parts.chart(
                 "Factors of the residual blocks",

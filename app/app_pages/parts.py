@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import Any
 
@@ -13,7 +14,7 @@ from app import sentences, theme
 from app.components.espalier import espalier
 from app.components.live_chart import live_chart
 from app.espalier_data import espalier_data
-from app.runs import DEMO, RunView, all_runs, row_of, view_of
+from app.runs import DEMO, RunView, newest_run, row_of, view_of
 from app.selection import select, selection
 from core.runs.store import Run
 
@@ -28,8 +29,7 @@ def chosen_run() -> str | None:
     run = selection().get("run")
     if run:
         return run
-    rows = all_runs()
-    return rows[0].id if rows else None
+    return newest_run()
 
 
 def run_or_invitation(what: str) -> tuple[Run | None, RunView] | None:
@@ -118,7 +118,8 @@ def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
         accuracy = (
             "validation accuracy",
             f"{sentences.percent(last['val_accuracy'], 1)}",
-            f"after epoch {int(last['epoch'])} · loss {last['train_loss']:.3f}",
+            f"after epoch {int(last['epoch'])}"
+            + ("" if math.isnan(last["train_loss"]) else f" · loss {last['train_loss']:.3f}"),
         )
         macs = (
             "MACs left",
@@ -169,9 +170,13 @@ def tree(view: RunView, *, key: str, follow: bool, playing: bool = False) -> Non
     chosen = selection()
     shown = {k: v for k, v in chosen.items() if k != "epoch"} if follow else chosen
     data = espalier_data(view, selected=shown, follow=follow, playing=playing)
-    result = espalier(data, key=key, on_picked=lambda: _picked(key, follow))
-    if not follow and result.epoch is not None and str(int(result.epoch)) != chosen.get("epoch"):
-        select(epoch=int(result.epoch))
+    espalier(data, key=key, on_picked=lambda: _picked(key, follow), on_epoch=lambda: None if follow else _scrubbed(key))
+
+
+def _scrubbed(key: str) -> None:
+    """The epoch the view was scrubbed to becomes the selected one; None is the newest."""
+    epoch = st.session_state[key].epoch
+    select(epoch=None if epoch is None else int(epoch))
 
 
 def _picked(key: str, follow: bool) -> None:
@@ -199,7 +204,7 @@ def chart(
 
 
 def selected_site(view: RunView) -> str | None:
-    """The selected site where the run learns it; else the one that lost most; None where nothing is learned."""
+    """The selected site where values of it are recorded; else the one that lost most; None where there is none."""
     known = [s["site"] for s in view.sites]
     wanted = selection().get("site")
     if wanted in known:

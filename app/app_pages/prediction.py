@@ -40,21 +40,23 @@ def _answer(run: str) -> None:
             help="Number of a test image; counting starts over behind the last.",
         )
         try:
-            answer = ask(store().root, "predict", folder=str(view.folder.path), index=int(index), timeout_s=3.0)
+            answer = ask(store().root, "predict", folder=str(view.folder.path), index=int(index), timeout_s=1.0)
         except WrongMoment as problem:
             right.caption(str(problem))
             return
-        asleep = answer is None
-        changed = bool(st.session_state.get("lane-asleep")) != asleep
-        st.session_state["lane-asleep"] = asleep
-        if answer is None:
-            right.caption("The inference lane is waking up; it answers in a few seconds.")
-            if changed:
-                st.rerun()
-            return
+        ready = answer is not None and not answer.get("busy")
+        if ready:
+            st.session_state["answer"] = (run, index, answer)
+        kept = st.session_state.get("answer", ("", 0, {}))
         with right:
-            _show(answer)
-        if changed:
+            if kept[:2] == (run, index):
+                _show(kept[2])
+            elif answer is None:
+                st.caption("The inference lane is waking up; it answers in a few seconds.")
+            else:
+                st.caption("The inference lane is busy with another question; it answers the next time this looks.")
+        if bool(st.session_state.get("lane-asleep")) == ready:
+            st.session_state["lane-asleep"] = not ready
             st.rerun()
 
 

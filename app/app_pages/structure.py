@@ -100,19 +100,15 @@ def _site(view: RunView, epoch: int) -> None:
     """The selected site: its units, and their values over the epochs."""
     wanted, site = selection().get("site"), parts.selected_site(view)
     if wanted and wanted not in [s["site"] for s in view.sites]:
-        with theme.card(
-            parts.short(wanted),
-            "This layer carries no factor: its outputs are tied to the skip path, so they stay.",
-            key="site-fixed",
-        ):
-            st.caption("Choose another layer to see what is learned there.")
+        with theme.card(parts.short(wanted), _why_fixed(view, wanted), key="site-fixed"):
+            st.caption("Choose another layer to see what is recorded there.")
         return
     if site is None:
         with theme.card("Units", "This run learns no structure.", key="site-none"):
             st.caption("The dense control keeps everything.")
         return
     streams = view.streams(site)
-    noun = "factor" if view.started["config"]["phases"][0]["method"] == "sss" else "norm"
+    noun = view.noun(site)
     spec = charts.factor_streams(streams, parts.short(site), view.markers(), noun=noun)
     with theme.card(parts.short(site), spec["alt"], key="site"):
         live_chart(spec, key="site-chart", height=330)
@@ -120,6 +116,16 @@ def _site(view: RunView, epoch: int) -> None:
         st.caption(
             f"{site}: {int((now > 0).sum())} of {len(now)} {noun}s above zero after epoch {epoch}; largest {now.max():.3g}."
         )
+
+
+def _why_fixed(view: RunView, site: str) -> str:
+    """Why a layer has no units that could die."""
+    path = site.partition("/")[0]
+    if path in [conv["path"] for conv in view.layout["head"]]:
+        return "These are the class scores: every one is needed."
+    if path in [conv["path"] for conv in view.layout["stem"]]:
+        return "The first layer feeds the skip path of the whole first stage, so its channels stay."
+    return "The outputs of this layer are added to the skip path, so they stay as long as its block does."
 
 
 def _proof(view: RunView) -> None:

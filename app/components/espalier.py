@@ -17,11 +17,11 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Callable, Iterable
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 HERE = Path(__file__).parent
@@ -33,11 +33,17 @@ MAX_FACTORS = 2000
 _mount = st.components.v2.component("espalier", css=STYLE, js=SCRIPT)
 
 
-def espalier(data: dict[str, Any], *, key: str, on_picked: Callable[[], None] = lambda: None) -> Any:
+def espalier(
+    data: dict[str, Any],
+    *,
+    key: str,
+    on_picked: Callable[[], None] = lambda: None,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> Any:
     """Shows the tree. ``result.epoch`` is the epoch scrubbed to, or None at the newest; ``result.picked`` is one click:
     ``{site, path, epoch}``. Inside a fragment that repeats, read the click in ``on_picked``: it is gone a tick later."""
     return _mount(
-        key=key, data=packed(data), default={"epoch": None}, on_epoch_change=lambda: None, on_picked_change=on_picked
+        key=key, data=packed(data), default={"epoch": None}, on_epoch_change=on_epoch, on_picked_change=on_picked
     )
 
 
@@ -66,22 +72,29 @@ espalier({{ data: JSON.parse(document.getElementById("espalier-data").textConten
 def packed(data: dict[str, Any]) -> dict[str, Any]:
     """The data with counts as runs of equal values and factors at three digits: a fifth of the size, the same picture.
 
-    More than MAX_FACTORS factors are sampled in time; the newest of each is always there."""
-    alive = {site: _runs(counts) for site, counts in data.get("alive", {}).items()}
+    More than MAX_FACTORS factors are sampled in time; the newest of each is always there. Packed data stays as it is."""
     factors = data.get("factor", {})
-    every = math.ceil(sum(len(values) for values in factors.values()) / MAX_FACTORS)
-    return {**data, "alive": alive, "factor": {site: _sampled(values, every) for site, values in factors.items()}}
+    length = max((len(v) for v in factors.values() if not isinstance(v, dict)), default=0)
+    every = math.ceil(length * len(factors) / MAX_FACTORS)
+    alive = {
+        site: counts if isinstance(counts, dict) else _runs(counts) for site, counts in data.get("alive", {}).items()
+    }
+    thin = {site: values if isinstance(values, dict) else _sampled(values, every) for site, values in factors.items()}
+    return {**data, "alive": alive, "factor": thin}
 
 
-def _sampled(values: list[float], every: int) -> dict[str, Any] | list[float | None]:
-    digits = [_three_digits(value) for value in values]
+def _sampled(values: Sequence[float], every: int) -> dict[str, Any] | list[float | None]:
     if every <= 1:
-        return digits
-    return {"every": every, "count": len(digits), "values": [*digits[:-1:every], digits[-1]]}
+        return [_three_digits(value) for value in values]
+    kept = [_three_digits(value) for value in values[:-1:every]] + [_three_digits(value) for value in values[-1:]]
+    return {"every": every, "count": len(values), "values": kept}
 
 
-def _runs(counts: Iterable[int]) -> dict[str, list[int]]:
-    return {"runs": [number for count, same in groupby(int(c) for c in counts) for number in (count, len(list(same)))]}
+def _runs(counts: Sequence[int]) -> dict[str, list[int]]:
+    numbers = np.asarray(counts, dtype=int)
+    ends = np.append(np.flatnonzero(np.diff(numbers)) + 1, len(numbers)) if len(numbers) else np.zeros(0, int)
+    starts = np.concatenate([[0], ends[:-1]]).astype(int) if len(ends) else ends
+    return {"runs": [int(n) for start, end in zip(starts, ends, strict=True) for n in (numbers[start], end - start)]}
 
 
 def _three_digits(value: float) -> float | None:

@@ -6,9 +6,8 @@ it does to weights after a step. Everything hard (cutting, proving, counting) is
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ class Survival:
     alive: np.ndarray
 
 
-class MethodRun(ABC):
+class MethodRun:
     """One method at work in one network, for one phase."""
 
     def __init__(self, phase: Phase, network: nn.Module, momentum: float, weight_decay: float) -> None:
@@ -36,10 +35,7 @@ class MethodRun(ABC):
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.strengths: dict[str, float] = {}
-        self.sites = self._structures()
-
-    def _structures(self) -> list[Structure]:
-        return list(self.network.structures())  # type: ignore[operator]
+        self.sites: list[Structure] = list(network.structures())  # type: ignore[operator]
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Groups for SGD: weights with decay; norms, biases and everything one-dimensional without."""
@@ -52,12 +48,38 @@ class MethodRun(ABC):
         """Parameters that the method updates itself; SGD leaves them alone."""
         return []
 
-    def after_step_(self, lr: float, strength: float) -> None:  # noqa: B027
+    def after_step_(self, lr: float, strength: float) -> None:
         """Act on weights after SGD's step, in place; `strength` is the schedule's fraction of the full strengths."""
 
-    @abstractmethod
+    def factors_by_site(self) -> dict[str, Tensor]:
+        """The factor of every site that this method learns; the others are only watched."""
+        return {}
+
+    @torch.no_grad()
     def survival(self) -> Survival:
-        """What lives now, in the order of `sites`."""
+        """What lives now, in the order of `sites`: every structure of the network, learned in this phase or not.
+
+        A unit lives while what the network computes with it is not zero: its factor, or the affine vector or weights
+        that make its output. A block is dead when its own factor is zero, or when a layer inside it has no filter left.
+        """
+        learned = self.factors_by_site()
+        values, alive, where, start = [], [], {}, 0
+        for site in self.sites:
+            effective = _effective(self.network.get_submodule(site.module), site.total)
+            shown = learned[site.site].detach() if site.site in learned else _norms(self.network, site)
+            values.append(shown.float().cpu())
+            alive.append((effective > 0).cpu())
+            where[site.site] = slice(start, start + site.total)
+            start += site.total
+        if not values:
+            return Survival(np.zeros(0, "f4"), np.zeros(0, "u1"))
+        flags = torch.cat(alive).numpy().astype("u1")
+        for block in (site.site.removesuffix("/block") for site in self.sites if site.kind == "block"):
+            inside = [w for site, w in where.items() if site.startswith((f"{block}.", f"{block}/"))]
+            if any(not flags[w].any() for w in inside):
+                for w in inside:
+                    flags[w] = 0
+        return Survival(torch.cat(values).numpy().copy(), flags)
 
     def counts(self, survival: Survival) -> dict[str, int]:
         """Living units of every site."""
@@ -82,11 +104,19 @@ class MethodRun(ABC):
                 f"{self.phase.method} keeps no state; got {sorted(tensors)}; the checkpoint is of another method"
             )
 
-    def layer_norms(self) -> np.ndarray:
-        """The L2 norm of every unit's weights, sites one after another (of a block: of its last layer)."""
-        rows = []
-        for site in self.sites:
-            weight = cast(Tensor, self.network.get_submodule(site.layer).weight).detach()
-            norms = weight.flatten(1).norm(dim=1)
-            rows.append(norms if site.total > 1 else norms.norm().reshape(1))
-        return torch.cat(rows).float().cpu().numpy().copy() if rows else np.zeros(0, "f4")
+
+def _effective(module: nn.Module, total: int) -> Tensor:
+    """(total,) The largest size of the numbers that make each unit's output, factors multiplied in; 0 where it is dead."""
+    affine: Any = module.scaled() if hasattr(module, "scaled") else (module.weight, module.bias)  # type: ignore[operator]
+    weight, bias = affine
+    rows = weight.detach().flatten(1).abs().amax(dim=1) if weight.ndim > 1 else weight.detach().abs()
+    if bias is not None:
+        rows = torch.maximum(rows, bias.detach().abs())
+    return rows if total > 1 else rows.amax().reshape(1)
+
+
+def _norms(network: nn.Module, site: Structure) -> Tensor:
+    """(total,) The L2 norm of each unit's weights; of a block, that of its last layer."""
+    weight = cast(Tensor, network.get_submodule(site.layer).weight).detach()
+    norms = weight.flatten(1).norm(dim=1)
+    return norms if site.total > 1 else norms.norm().reshape(1)

@@ -1,16 +1,9 @@
-"""The control: the same network trained equally long without structure learning. Nothing dies."""
+"""The control: the same network trained equally long without structure learning."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from core.methods.base import MethodRun, Survival
+from core.methods.base import MethodRun
 
 
 class Dense(MethodRun):
-    """Plain SGD; survival shows the norm of every filter, all alive."""
-
-    def survival(self) -> Survival:
-        """Norms of all units; every one alive."""
-        values = self.layer_norms()
-        return Survival(values, np.ones(len(values), "u1"))
+    """Plain SGD; survival shows the norm of every filter, and nothing drives any to zero."""

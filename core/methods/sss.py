@@ -8,12 +8,11 @@ computes nothing and can be removed; it may still revive while training goes on.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from core.config import Phase
-from core.methods.base import MethodRun, Survival
+from core.methods.base import MethodRun
 from core.networks.factors import KINDS, install
 from core.proximal import apg_step_
 
@@ -27,10 +26,10 @@ class SparseStructureSelection(MethodRun):
         kinds = [kind for kind in phase.kinds if offered & set(KINDS[kind])]
         self.strengths = {kind: getattr(phase, f"strength_{kind}") for kind in kinds}
         factors = install(network, set(kinds)) if kinds else {}
-        self.sites = [site for site in self.sites if site.site in factors]
-        self.factors = [factors[site.site] for site in self.sites]
+        self.learned = [site for site in self.sites if site.site in factors]
+        self.factors = [factors[site.site] for site in self.learned]
         self._velocity = [torch.zeros_like(factor) for factor in self.factors]
-        self._members = {kind: [i for i, site in enumerate(self.sites) if site.kind in KINDS[kind]] for kind in kinds}
+        self._members = {kind: [i for i, site in enumerate(self.learned) if site.kind in KINDS[kind]] for kind in kinds}
 
     def own_parameters(self) -> list[nn.Parameter]:
         """The factors."""
@@ -46,33 +45,15 @@ class SparseStructureSelection(MethodRun):
         for factor in self.factors:
             factor.grad = None
 
-    def survival(self) -> Survival:
-        """Factors, and which units live: a factor above zero, in a block that is not dead as a whole.
-
-        A block is dead when its own factor is zero or when a layer inside it has no filter left.
-        """
-        if not self.factors:
-            return Survival(np.zeros(0, "f4"), np.zeros(0, "u1"))
-        values = torch.cat([f.detach() for f in self.factors]).float().cpu().numpy().copy()
-        alive, start, where = (values > 0).astype("u1"), 0, []
-        for site in self.sites:
-            where.append(slice(start, start + site.total))
-            start += site.total
-        blocks = [site.site.removesuffix("/block") for site in self.sites if site.kind == "block"]
-        for block in blocks:
-            inside = [
-                w for site, w in zip(self.sites, where, strict=True) if site.site.startswith((f"{block}.", f"{block}/"))
-            ]
-            if any(not alive[w].any() for w in inside):
-                for w in inside:
-                    alive[w] = 0
-        return Survival(values, alive)
+    def factors_by_site(self) -> dict[str, Tensor]:
+        """The factors by site."""
+        return {site.site: factor for site, factor in zip(self.learned, self.factors, strict=True)}
 
     def state_tensors(self) -> dict[str, Tensor]:
         """The momentum of every factor (the factors themselves are weights of the network)."""
-        return {site.site: v for site, v in zip(self.sites, self._velocity, strict=True)}
+        return {site.site: v for site, v in zip(self.learned, self._velocity, strict=True)}
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Restore the momentum, in place."""
-        for site, velocity in zip(self.sites, self._velocity, strict=True):
+        for site, velocity in zip(self.learned, self._velocity, strict=True):
             velocity.copy_(tensors[site.site])

@@ -7,14 +7,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from core.config import RunConfig, checked
 from core.controls import CONTROLS
 from core.data import missing
 from core.data.names import DATASETS
-from core.errors import BadInput, DamagedFile, one_of
+from core.errors import BadInput, one_of
 from core.runs.folder import Recorder, RunFolder
-from core.runs.home import data_dir, spawn
+from core.runs.home import DISPATCHER_LOCK, data_dir, spawn
 from core.runs.store import OVER, Run, Store
+
+SETTLING_S = 10.0  # a folder younger than this may still be getting its row
 
 
 def new_run(
@@ -34,17 +38,13 @@ def new_run(
     Recorder(RunFolder(store.root / name)).describe(
         run=name, preset=config.preset, config=settings, created=created, **kin
     )
+    data = data_dir()
     store.add(
         Run(
-            id=name,
-            created=created,
-            preset=config.preset,
-            config=settings,
-            state="queued",
-            foreground=foreground,
-            **kin,
+            id=name, created=created, preset=config.preset, config=settings, state="queued", foreground=foreground,
+            data=str(data) if data else None, **kin,
         )
-    )
+    )  # fmt: skip
     return name
 
 
@@ -64,26 +64,35 @@ def adopt(store: Store) -> list[str]:
     """Take in runs whose folders lie in the runs folder without a row (an export, a copy from elsewhere)."""
     known, taken = store.names(), []
     for entry in store.root.iterdir():
-        if entry.name in known or not (entry / "run.json").is_file():
+        file = entry / "run.json"
+        if entry.name in known or not file.is_file() or time.time() - file.stat().st_mtime < SETTLING_S:
             continue
         try:
-            about = RunFolder(entry).about()
-            config = checked(about["config"])
-        except (DamagedFile, BadInput, KeyError):
+            row = _row_of(RunFolder(entry).about(), entry.name)
+        except (ValueError, TypeError, KeyError):  # not a run's folder after all
             continue
-        kin = {
-            k: about.get(k) or default
-            for k, default in (("family", entry.name), ("role", "method"), ("seed", config.seed))
-        }
-        state = about.get("state") if about.get("state") in OVER else "stopped"
-        store.add(
-            Run(
-                id=entry.name, created=float(about.get("created") or time.time()), preset=config.preset, config=about["config"],
-                parent=about.get("parent"), state=state, attempt=int(about.get("attempt") or 1), result=about.get("result"), **kin,
-            )
-        )  # fmt: skip
-        taken.append(entry.name)
+        if store.add(row):
+            taken.append(entry.name)
     return taken
+
+
+def _row_of(about: dict[str, Any], name: str) -> Run:
+    """The row of a folder that came from elsewhere; what cannot be read as it should makes it no run."""
+    config = checked(about["config"])
+    result = about.get("result")
+    complete = isinstance(result, dict) and {"accuracy", "macs_per_image", "params", "certificate", "survival"} <= set(
+        result
+    )
+    state = (
+        about.get("state")
+        if about.get("state") in OVER and (complete or about.get("state") != "finished")
+        else "stopped"
+    )
+    return Run(
+        id=name, created=float(about.get("created") or time.time()), preset=config.preset, config=about["config"],
+        family=str(about.get("family") or name), parent=about.get("parent"), role=str(about.get("role") or "method"), seed=config.seed,
+        state=state, attempt=int(about.get("attempt") or 1), result=result if complete else None,
+    )  # fmt: skip
 
 
 def submit(store: Store, config: RunConfig, **kin: Any) -> str:
@@ -101,8 +110,19 @@ def resume_in_background(store: Store, run: str) -> None:
 
 def ensure_dispatcher(root: Path) -> None:
     """Start a dispatcher for `root`; where one lives already, the new one sees its lock and leaves."""
-    data = data_dir()
-    spawn("core.runs.dispatcher", str(root), *([str(data)] if data else []), log=root / "dispatcher.log")
+    spawn("core.runs.dispatcher", str(root), log=root / "dispatcher.log")
+
+
+def wake_dispatcher(store: Store) -> None:
+    """Start a dispatcher where a run waits and none lives (after a restart of the machine, say)."""
+    if store.next_queued() is None:
+        return
+    try:
+        with FileLock(store.root / DISPATCHER_LOCK, timeout=0):
+            pass
+    except Timeout:
+        return
+    ensure_dispatcher(store.root)
 
 
 def steer(store: Store, run: str, control: str, argument: str | None = None) -> int:
@@ -132,8 +152,9 @@ def wait_applied(store: Store, run: str, seq: int, timeout_s: float = 30.0) -> i
     """The step at which request `seq` took effect; None when it has not within `timeout_s` or the run is over."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
+        over = store.get(run).state in OVER  # asked first: a step applied before the end is then seen
         step = store.applied_step(seq)
-        if step is not None or store.get(run).state in OVER:
+        if step is not None or over:
             return step
         time.sleep(0.1)
     return None

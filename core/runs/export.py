@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from core.errors import BadInput
-from core.runs.folder import RunFolder
+from core.runs.folder import Recorder, RunFolder
 
 RECORDS = ("run.json", "events.jsonl", "history.json", "values.f32", "alive.u8", "compact.safetensors", "measured.json")
 
@@ -25,6 +25,8 @@ def export(folder: RunFolder, target: Path, *, checkpoints: int = 1) -> None:
     for name in RECORDS:
         if (folder.path / name).exists():
             shutil.copyfile(folder.path / name, target / name)
+    about = {k: v for k, v in folder.about().items() if k != "format"}
+    Recorder(RunFolder(target)).describe(**about | {"weights_only": True})
     for file in sorted(folder.checkpoints.glob("[0-9]*.safetensors"))[-checkpoints:]:
         with safe_open(file, "np") as opened:
             weights = {name: opened.get_tensor(name) for name in opened.keys() if name.startswith("weights/")}  # noqa: SIM118

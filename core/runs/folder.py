@@ -62,7 +62,7 @@ class RunFolder:
         file = self.path / "run.json"
         try:
             about = json.loads(file.read_text())
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise DamagedFile(
                 f"{file} must be a run's JSON description; got {type(error).__name__}; copy the whole folder again"
             ) from None
@@ -143,9 +143,8 @@ class Recorder:
             kept.append(event)
             if event["type"] == "checkpointed" and event["step"] == step:
                 break
-        else:
-            if kept and kept[-1]["type"] == "structure":  # killed between the file and its event
-                kept.append(Checkpointed(step=step, epoch=epoch, file=f"{epoch:05d}").to_json())
+        if kept and kept[-1]["type"] != "checkpointed":  # killed between the file and its event
+            kept.append(Checkpointed(step=step, epoch=epoch, file=f"{epoch:05d}.safetensors").to_json())
         write_atomically(path, "".join(json.dumps(event) + "\n" for event in kept))
         units = sum(site["total"] for site in self.folder.sites())
         for name, width in (("values.f32", 4), ("alive.u8", 1)):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+DISPATCHER_LOCK = "dispatcher.lock"
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -25,15 +26,17 @@ def data_dir(given: Path | str | None = None) -> Path | None:
     return Path(value).expanduser().resolve() if value else None
 
 
-def slots() -> int:
-    """How many runs may train at once on this machine: one for every four cores, at least one."""
-    return max(1, (os.cpu_count() or 1) // 4)
-
-
 def identity(pid: int | None = None) -> tuple[int, float]:
-    """(pid, creation time in seconds): a process that a reused pid cannot be mistaken for."""
+    """(pid, start time in seconds): a process that a reused pid cannot be mistaken for.
+
+    On Linux the start is counted from boot, so that setting the clock does not change it.
+    """
     pid = pid or os.getpid()
-    return pid, psutil.Process(pid).create_time()
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return pid, int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, IndexError, ValueError):
+        return pid, psutil.Process(pid).create_time()
 
 
 def is_alive(pid: int | None, created: float | None) -> bool:
@@ -41,10 +44,20 @@ def is_alive(pid: int | None, created: float | None) -> bool:
     if pid is None:
         return False
     try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - (created or 0)) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        same = abs(identity(pid)[1] - (created or 0)) < 1.0
+        return same and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def end(pid: int | None, created: float | None) -> None:
+    """Kill that very process, if it still runs."""
+    if pid is not None and is_alive(pid, created):
+        try:
+            psutil.Process(pid).kill()
+            psutil.Process(pid).wait(timeout=5)
+        except psutil.Error:
+            return
 
 
 def spawn(module: str, *arguments: str, log: Path) -> int:

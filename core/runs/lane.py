@@ -22,7 +22,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from core import attribution, checkpoint
+from core import attribution, checkpoint, latency
 from core.config import RunConfig
 from core.data import load
 from core.data.dataset import Dataset
@@ -47,6 +47,7 @@ class Lane(socketserver.ThreadingTCPServer):
         self.turn, self.last_question = threading.Lock(), time.monotonic()
         self.dataset = lru_cache(4)(lambda name: load(name, data))
         self.network = lru_cache(16)(self._network)
+        self.prediction = lru_cache(64)(self._prediction)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The answer to one question, or {error: sentence}."""
@@ -61,8 +62,12 @@ class Lane(socketserver.ThreadingTCPServer):
             question = asked.pop("question", "")
             if question not in questions:
                 raise one_of("question", question, questions)
-            with self.turn:
+            if not self.turn.acquire(blocking=False):
+                return {"busy": True}
+            try:
                 return questions[question](**asked)
+            finally:
+                self.turn.release()
         except BadInput as error:
             return {"error": str(error)}
         except Exception as error:
@@ -73,7 +78,11 @@ class Lane(socketserver.ThreadingTCPServer):
 
     def predict(self, folder: str, index: int, epoch: int | None = None, split: str = "test") -> dict[str, Any]:
         """What the network of a run says about one image, after `epoch` epochs (None: the newest checkpoint)."""
-        network, config, done = self.network(folder, _which(RunFolder(Path(folder)), epoch))
+        return self.prediction(_which(RunFolder(Path(folder)), epoch), index, split)
+
+    def _prediction(self, file: str, index: int, split: str) -> dict[str, Any]:
+        latency.wait_while_measured()
+        network, config, done = self.network(file)
         dataset: Dataset = self.dataset(config.dataset)
         part = getattr(dataset, split)
         index %= len(part)
@@ -88,7 +97,7 @@ class Lane(socketserver.ThreadingTCPServer):
             "pixels": pixels[0].permute(1, 2, 0).tolist(), "attribution": _rounded(attribution.integrated_gradients(network, image, said)),
         }  # fmt: skip
 
-    def _network(self, folder: str, file: str) -> tuple[nn.Module, RunConfig, int]:
+    def _network(self, file: str) -> tuple[nn.Module, RunConfig, int]:
         """The network of a checkpoint, in eval mode."""
         config = checkpoint.load(Path(file))[1]["config"]
         network, settings, _, epoch = trained_network(Path(file), self.dataset(config["dataset"]))

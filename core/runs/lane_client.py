@@ -21,7 +21,7 @@ START_S = 30.0
 
 
 def ask(root: Path, question: str, *, timeout_s: float = 10.0, **details: Any) -> dict[str, Any] | None:
-    """The lane's answer, or None while it is still waking up (ask again soon). Never blocks to start it.
+    """The lane's answer; None while it is still waking up, {"busy": True} while it works on another question.
 
     Raises WrongMoment with the lane's own sentence when it cannot answer.
     """
@@ -34,7 +34,9 @@ def ask(root: Path, question: str, *, timeout_s: float = 10.0, **details: Any) -
         with socket.create_connection(("127.0.0.1", contact["port"]), timeout=timeout_s) as line:
             line.sendall(message.encode())
             answer = json.loads(line.makefile("rb").readline() or b"{}")
-    except (OSError, json.JSONDecodeError):  # busy with a first question, or just gone
+    except TimeoutError:
+        return {"busy": True}
+    except (OSError, json.JSONDecodeError):  # just gone
         return None
     if "error" in answer:
         raise WrongMoment(answer["error"])

@@ -32,13 +32,18 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from core.errors import BadInput, WrongMoment
-from core.runs.home import is_alive, slots
+from core.machine import slots
+from core.runs.home import end, is_alive
 
 State = Literal["queued", "starting", "running", "paused", "finished", "stopped", "failed", "lost"]
 LIVING = ("starting", "running", "paused")
 OVER = ("finished", "stopped", "failed", "lost")
 SCHEMA_VERSION = 1
 SILENT_S = 90.0  # a living process without a heartbeat for so long counts as lost
+
+
+class TakenOver(WrongMoment):
+    """Another attempt has this run now; whoever hears it must write nothing more."""
 
 
 class Base(DeclarativeBase):
@@ -67,6 +72,7 @@ class Run(Base):
     progress: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     error: Mapped[str | None] = mapped_column(Text, default=None)
+    data: Mapped[str | None] = mapped_column(String, default=None)
     deleted: Mapped[bool] = mapped_column(Boolean, default=False)
 
 
@@ -139,12 +145,22 @@ class Store:
         with self._read() as session:
             return list(session.scalars(select(Control).where(Control.run == run).order_by(Control.seq)))
 
+    def recent(self, limit: int) -> tuple[list[Run], int]:
+        """The newest runs, at most `limit`, and how many there are in all."""
+        with self._read() as session:
+            shown = select(Run).where(~Run.deleted).order_by(Run.created.desc(), Run.id.desc()).limit(limit)
+            total = session.scalar(select(func.count()).where(~Run.deleted)) or 0
+            return list(session.scalars(shown)), total
+
     # submitting and claiming
 
-    def add(self, run: Run) -> None:
-        """Queue a new run."""
+    def add(self, run: Run) -> bool:
+        """Queue a new run; False where one of that name stands there already."""
         with self._write() as session:
+            if session.get(Run, run.id) is not None:
+                return False
             session.add(run)
+            return True
 
     def claim(self, run: str, pid: int, created: float, *, states: tuple[str, ...] = ("queued",)) -> bool:
         """Take a slot for `run` and mark it starting under a new attempt number; False while no slot is free.
@@ -167,7 +183,10 @@ class Store:
 
     def hand_over(self, run: str, pid: int, created: float) -> None:
         """The slot claimed for `run` now belongs to the process `pid` (the worker just started)."""
-        self._set(run, pid=pid, pid_created=created, heartbeat=time.time())
+        with self._write() as session:
+            row = session.get_one(Run, run)
+            if row.state in LIVING:
+                row.pid, row.pid_created, row.heartbeat = pid, created, time.time()
 
     def reclaim_slot(self, run: str) -> bool:
         """A paused run takes a slot again; False while none is free."""
@@ -189,6 +208,7 @@ class Store:
             row = session.get_one(Run, run)
             if row.state not in ("lost", "stopped", "failed", "queued"):
                 raise WrongMoment(f"run {run} must be lost, stopped or failed to be resumed; it is {row.state}")
+            end(row.pid, row.pid_created)  # one that lives but fell silent must not write beside its successor
             row.state, row.foreground, row.pid, row.error = "queued", foreground, None, None
             session.execute(
                 delete(Control).where(Control.run == run, Control.applied.is_(None), Control.control != "strength")
@@ -197,24 +217,36 @@ class Store:
     # what a worker writes
 
     def set_state(
-        self, run: str, state: State, *, error: str | None = None, result: dict[str, Any] | None = None
+        self,
+        run: str,
+        state: State,
+        *,
+        error: str | None = None,
+        result: dict[str, Any] | None = None,
+        attempt: int | None = None,
     ) -> None:
-        """Move `run` to `state`, with the error of a failed or the result of a finished one."""
-        changes: dict[str, Any] = {"state": state, "heartbeat": time.time()}
-        if error is not None:
-            changes["error"] = error
-        if result is not None:
-            changes["result"] = result
-        if state in OVER:
-            changes["pid"] = None
-        self._set(run, **changes)
+        """Move `run` to `state`, with the error of a failed or the result of a finished one.
 
-    def beat(self, run: str, progress: dict[str, Any] | None) -> None:
-        """A sign of life, with where training stands."""
-        changes: dict[str, Any] = {"heartbeat": time.time()}
-        if progress is not None:
-            changes["progress"] = progress
-        self._set(run, **changes)
+        A worker gives its `attempt`; TakenOver where another one has the run by now.
+        """
+        with self._write() as session:
+            row = _owned(session, run, attempt)
+            row.state, row.heartbeat = state, time.time()
+            row.error = error if error is not None else row.error
+            row.result = result if result is not None else row.result
+            if state in OVER:
+                row.pid = None
+
+    def beat(
+        self, run: str, progress: dict[str, Any] | None, *, attempt: int | None = None, paused: bool = False
+    ) -> None:
+        """A sign of life, with where training stands. A run taken for lost (a machine that slept) is living again."""
+        with self._write() as session:
+            row = _owned(session, run, attempt)
+            row.heartbeat = time.time()
+            row.progress = progress if progress is not None else row.progress
+            if row.state == "lost" and attempt is not None:
+                row.state, row.error = "paused" if paused else "running", None
 
     def fix_config(self, run: str, config: dict[str, Any]) -> None:
         """Write down the settings as fixed at the first start (precision, device, threads)."""
@@ -278,22 +310,40 @@ class Store:
         with self._write() as session:
             waiting = (Run.state == "queued") & Run.foreground & Run.pid.is_not(None)
             for row in session.scalars(select(Run).where(Run.state.in_(LIVING) | waiting)):
-                silent = row.state != "queued" and time.time() - (row.heartbeat or 0) > SILENT_S
-                if silent or not is_alive(row.pid, row.pid_created):
-                    row.state, row.pid = "lost", None
-                    row.error = "the process that trained it ended without a word; continue it from its last checkpoint"
-                    lost.append(row.id)
+                alive = is_alive(row.pid, row.pid_created)
+                if alive and (row.state == "queued" or time.time() - (row.heartbeat or 0) <= SILENT_S):
+                    continue
+                row.state = "lost"
+                row.error = (
+                    f"its process lives but has said nothing for {SILENT_S:.0f} s"
+                    if alive
+                    else "the process that trained it ended without a word"
+                )
+                row.error += "; continue it from its last checkpoint"
+                row.pid = row.pid if alive else None
+                lost.append(row.id)
         return lost
 
     def has_work(self) -> bool:
         """Whether a dispatcher still has something to wait for."""
         with self._read() as session:
-            query = select(func.count()).where(Run.state.in_(("queued", *LIVING)), ~Run.deleted)
+            background = (Run.state == "queued") & ~Run.foreground & ~Run.deleted
+            query = select(func.count()).where(Run.state.in_(LIVING) | background)
             return bool(session.scalar(query))
 
     def _set(self, run: str, **changes: Any) -> None:
         with self._write() as session:
             session.execute(update(Run).where(Run.id == run).values(**changes))
+
+
+def _owned(session: Session, run: str, attempt: int | None) -> Run:
+    """The row of `run`, provided that `attempt` (if given) is still the one that has it."""
+    row = session.get_one(Run, run)
+    if attempt is not None and row.attempt != attempt:
+        raise TakenOver(
+            f"run {run} must be written by attempt {row.attempt}, which has it now; this is attempt {attempt}"
+        )
+    return row
 
 
 def _busy(session: Session) -> int:

@@ -19,11 +19,11 @@ from typing import Any
 from core import checkpoint, training
 from core.config import RunConfig, Steer
 from core.controls import Controls, Request
-from core.errors import BadInput, WrongMoment
+from core.errors import BadInput, DamagedFile, WrongMoment
 from core.events import Continued, Event, Finished, Paused, Progress, Started, Stopped
 from core.runs.folder import Recorder, RunFolder
 from core.runs.home import identity
-from core.runs.store import Control, Store
+from core.runs.store import Control, Store, TakenOver
 
 BEAT_S = 1.0
 POLL_S = 0.2
@@ -32,9 +32,12 @@ POLL_S = 0.2
 class LiveControls(Controls):
     """The controls of a run in the store: replays what an earlier attempt recorded, then takes what people ask."""
 
-    def __init__(self, store: Store, run: str, steering: Sequence[Steer], replay: Sequence[Control]) -> None:
+    def __init__(
+        self, store: Store, run: str, attempt: int, steering: Sequence[Steer], replay: Sequence[Control]
+    ) -> None:
         super().__init__(steering)
-        self._store, self._run = store, run
+        self._store, self._run, self.attempt = store, run, attempt
+        self.paused = self.taken_over = False
         self._replay += [Request("strength", c.kind, c.value, c.applied, c.seq) for c in replay]
         self._asked: list[Request] = []
         self._taken: set[int] = set()
@@ -54,6 +57,11 @@ class LiveControls(Controls):
                 if self._asked:
                     return self._asked.pop(0)
             time.sleep(0.1)
+
+    def has(self, *controls: str) -> bool:
+        """Whether one of these was asked and not yet taken."""
+        with self._lock:
+            return any(request.control in controls for request in self._asked)
 
     def applied(self, request: Request, step: int) -> None:
         """Record the step in the store."""
@@ -75,14 +83,24 @@ class LiveControls(Controls):
     def _side(self, over: threading.Event) -> None:
         beaten = 0.0
         while not over.wait(POLL_S):
-            for control in self._store.pending(self._run):
-                if control.seq not in self._taken:
-                    self._taken.add(control.seq)
-                    with self._lock:
-                        self._asked.append(Request(control.control, control.kind, control.value, None, control.seq))
-            if time.monotonic() - beaten >= BEAT_S:
-                beaten = time.monotonic()
-                self._store.beat(self._run, self.progress)
+            try:
+                self._collect()
+                if time.monotonic() - beaten >= BEAT_S:
+                    self._store.beat(self._run, self.progress, attempt=self.attempt, paused=self.paused)
+                    beaten = time.monotonic()
+            except TakenOver:
+                self.taken_over = self.stopping = True
+                return
+            except Exception:  # a locked or full disk passes; a silent thread would look like death
+                traceback.print_exc()
+                over.wait(BEAT_S)
+
+    def _collect(self) -> None:
+        for control in self._store.pending(self._run):
+            if control.seq not in self._taken:
+                self._taken.add(control.seq)
+                with self._lock:
+                    self._asked.append(Request(control.control, control.kind, control.value, None, control.seq))
 
 
 def drive(store: Store, run: str, data: Path | None, watch: Callable[[Event], None] = lambda event: None) -> str:
@@ -90,26 +108,28 @@ def drive(store: Store, run: str, data: Path | None, watch: Callable[[Event], No
 
     `watch` sees every event after it is on disk. KeyboardInterrupt stops the run (it can be resumed).
     """
-    folder = RunFolder(store.root / run)
+    folder, row = RunFolder(store.root / run), store.get(run)
     try:
-        row = store.get(run)
         config = RunConfig.model_validate(row.config)
         step, epoch = _resume_point(folder)
         recorder = Recorder(folder)
         if step is not None:
             recorder.roll_back(step, epoch)
-        controls = LiveControls(store, run, config.steering, store.applied_from(run, step) if step is not None else [])
+        replay = store.applied_from(run, step) if step is not None else []
+        controls = LiveControls(store, run, row.attempt, config.steering, replay)
         with controls.living():
             for event in training.run(
                 config, folder=folder.path, data=data, controls=controls, resume=step is not None
             ):
                 _handle(store, run, controls, recorder, event)
                 watch(event)
+    except TakenOver:
+        return store.get(run).state
     except KeyboardInterrupt:
-        store.set_state(run, "stopped")
+        store.set_state(run, "stopped", attempt=row.attempt)
     except Exception as error:
         traceback.print_exc()
-        store.set_state(run, "failed", error=_sentence(error, folder))
+        store.set_state(run, "failed", error=_sentence(error, folder), attempt=row.attempt)
     return _settle(store, run, folder)
 
 
@@ -123,30 +143,38 @@ def _resume_point(folder: RunFolder) -> tuple[int | None, int]:
 
 def _handle(store: Store, run: str, controls: LiveControls, recorder: Recorder, event: Event) -> None:
     """Put an event where it belongs: progress and state into the store, everything else into the folder."""
+    if controls.taken_over:
+        raise TakenOver(f"run {run} belongs to a newer attempt")
+    attempt = controls.attempt
     if isinstance(event, Progress):
         controls.progress = {k: v for k, v in event.to_json().items() if k != "type"}
         return
     if isinstance(event, Started):
         store.fix_config(run, event.config)
-        store.set_state(run, "running")
+        store.set_state(run, "running", attempt=attempt)
     elif isinstance(event, Paused):
-        store.beat(run, controls.progress)
-        store.set_state(run, "paused")
+        controls.paused = True
+        store.beat(run, controls.progress, attempt=attempt)
+        store.set_state(run, "paused", attempt=attempt)
     elif isinstance(event, Continued):
-        while not store.reclaim_slot(run):
+        while not store.reclaim_slot(run) and not controls.has("stop", "pause"):
             time.sleep(POLL_S)
+        controls.paused = False
     recorder.record(event)
     if isinstance(event, Finished):
-        store.beat(run, controls.progress)
-        store.set_state(run, "finished", result=event.result)
+        store.beat(run, controls.progress, attempt=attempt)
+        store.set_state(run, "finished", result=event.result, attempt=attempt)
     elif isinstance(event, Stopped):
-        store.set_state(run, "stopped")
+        store.set_state(run, "stopped", attempt=attempt)
 
 
 def _settle(store: Store, run: str, folder: RunFolder) -> str:
     """Write the final state into the folder, so that it can travel without the store."""
     row = store.get(run)
-    about = folder.about()
+    try:
+        about = folder.about()
+    except DamagedFile:
+        return row.state
     about |= {
         "state": row.state,
         "attempt": row.attempt,
@@ -154,7 +182,10 @@ def _settle(store: Store, run: str, folder: RunFolder) -> str:
         "result": row.result,
         "error": row.error,
     }
-    Recorder(folder).describe(**{k: v for k, v in about.items() if k != "format"})
+    try:
+        Recorder(folder).describe(**{k: v for k, v in about.items() if k != "format"})
+    except OSError:  # a full disk: the store has it
+        traceback.print_exc()
     return row.state
 
 

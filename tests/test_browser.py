@@ -119,6 +119,32 @@ def test_clicking_and_pressing_enter_on_a_block_selects_it_everywhere(tab):
     tab.wait_for_url("**site=stage3.0*", timeout=15_000)
 
 
+def test_scrubbing_moves_title_table_and_address_together(tab):
+    tab.goto("/structure?run=demo")
+    slider = tab.get_by_role("slider", name="Epoch")
+    expect(slider).to_be_visible(timeout=20_000)
+    slider.focus()
+    for _ in range(5):
+        slider.press("ArrowLeft")
+    expect(tab.get_by_text("The network after epoch 115")).to_be_visible(timeout=10_000)
+    tab.wait_for_url("**epoch=115*")
+
+
+def test_a_click_in_the_run_list_opens_that_run(tab, dashboard):
+    from conftest import run_in
+
+    store = Store(dashboard[1])
+    first, second = run_in(store, "finished"), run_in(store, "finished")
+    tab.goto(f"/live?run={first}")
+    expect(tab.get_by_role("heading", name=first)).to_be_visible(timeout=20_000)
+    tab.locator(f".st-key-run-{second}").get_by_role("button").click()
+    expect(tab.get_by_role("heading", name=second)).to_be_visible(timeout=10_000)
+    tab.get_by_role("button", name="Recorded demo").click()
+    expect(tab.get_by_role("heading", name="Recorded demo")).to_be_visible(timeout=10_000)
+    for run in (first, second):
+        store.set_deleted(run, True)
+
+
 WATCH = """() => {
   window.seen = {frames: 0, blank: 0};
   const nodes = () => [document.querySelector('.st-key-card-accuracy .js-plotly-plot'), document.querySelector('.st-key-card-survival .js-plotly-plot')];

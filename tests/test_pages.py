@@ -200,11 +200,12 @@ def page_guarded(name, run):
     return at.run()
 
 
-def test_a_folder_copied_into_the_runs_folder_is_taken_in(runs):
+def test_a_folder_copied_into_the_runs_folder_is_taken_in(runs, monkeypatch):
     import shutil
 
     from core.runs.control import adopt
 
+    monkeypatch.setattr("core.runs.control.SETTLING_S", 0.0)
     shutil.copytree(ROOT / "assets" / "demo", runs.root / "from-elsewhere")
     assert adopt(runs) == ["from-elsewhere"] and adopt(runs) == []
     assert runs.get("from-elsewhere").state == "finished"

@@ -10,8 +10,8 @@ import pytest
 from core.errors import BadInput, WrongMoment
 from core.presets import preset
 from core.runs import home
-from core.runs.control import new_run, steer
-from core.runs.store import Store
+from core.runs.control import adopt, new_run, steer
+from core.runs.store import Store, TakenOver
 
 CONFIG = preset("digits-sss").config
 
@@ -182,3 +182,62 @@ def test_rows_know_family_parent_role_and_seed(store):
     parent = new_run(store, CONFIG)
     child = store.get(new_run(store, CONFIG, role="dense control", family=parent, parent=parent))
     assert (child.family, child.parent, child.role, child.seed) == (parent, parent, "dense control", 0)
+
+
+def test_an_older_attempt_can_write_nothing_more(store):
+    run = new_run(store, CONFIG)
+    store.claim(run, *home.identity())
+    store.set_state(run, "lost")
+    store.requeue(run)
+    store.claim(run, *home.identity())
+    for write in (lambda: store.beat(run, {}, attempt=1), lambda: store.set_state(run, "finished", attempt=1)):
+        with pytest.raises(TakenOver, match="must be written by attempt 2"):
+            write()
+    store.set_state(run, "running", attempt=2)
+    assert store.get(run).state == "running"
+
+
+def test_a_silent_worker_that_wakes_up_is_living_again(store, monkeypatch):
+    run = new_run(store, CONFIG)
+    store.claim(run, *home.identity())
+    now = time.time()
+    with monkeypatch.context() as later:
+        later.setattr("core.runs.store.time.time", lambda: now + 1000)
+        assert store.mark_lost() == [run]
+    assert "lives but has said nothing" in store.get(run).error
+    store.beat(run, {"epoch": 3}, attempt=1)
+    assert store.get(run).state == "running" and store.get(run).error is None
+
+
+def test_resuming_a_silent_worker_ends_it_first(store, monkeypatch):
+    run = new_run(store, CONFIG)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    who = home.identity(child.pid)
+    store.claim(run, *who)
+    now = time.time()
+    monkeypatch.setattr("core.runs.store.time.time", lambda: now + 1000)
+    store.mark_lost()
+    assert home.is_alive(*who)
+    store.requeue(run)
+    assert not home.is_alive(*who)
+    child.wait()
+
+
+def test_setting_the_clock_makes_no_process_look_dead(monkeypatch):
+    import psutil
+
+    who = home.identity()
+    monkeypatch.setattr(psutil, "boot_time", lambda: 5.0)
+    assert home.is_alive(*who)
+
+
+def test_folders_that_are_no_runs_are_left_alone(store, monkeypatch):
+    monkeypatch.setattr("core.runs.control.SETTLING_S", 0.0)
+    for name, content in (
+        ("noise", b"\xff\xfe\x00"),
+        ("list", b"[]"),
+        ("odd", b'{"format": 1, "config": {"seed": 1}, "created": "x"}'),
+    ):
+        (store.root / name).mkdir()
+        (store.root / name / "run.json").write_bytes(content)
+    assert adopt(store) == []

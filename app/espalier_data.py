@@ -32,7 +32,7 @@ def _history(view: RunView) -> dict[str, Any]:
     data: dict[str, Any] = {
         "network": layout["network"], "input": view.started["config"]["dataset"], "classes": layout["head"][-1]["total"],
         "epoch_now": view.newest_epoch, "total_epochs": view.total_epochs, "stages": _stages(view, alive), "alive": alive,
-        "factor": factors, "died": {site: _died(row) for site, row in alive.items()}, "markers": view.markers(), "run": view.name,
+        "factor": factors, "died": {site: died(row) for site, row in alive.items()}, "markers": view.markers(), "run": view.name,
     }  # fmt: skip
     if len(table) <= MAX_SHARES:
         data["macs_share"] = (table["macs"] / layout["macs"]).round(4).tolist()
@@ -75,7 +75,7 @@ def _shown(view: RunView, site: str) -> bool:
     ) or site.endswith("/block")
 
 
-def _died(counts: np.ndarray) -> int | None:
+def died(counts: np.ndarray) -> int | None:
     """The epoch since which nothing lives; None while something does."""
     if not len(counts) or counts[-1]:
         return None

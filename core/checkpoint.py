@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from core.atomic import replacing
 from core.errors import DamagedFile
 
 VERSION = 1
@@ -25,15 +25,9 @@ VERSION = 1
 def save(file: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write `tensors` and `facts` to `file` atomically. OSError (a full disk) leaves the old file as it was."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    with replacing(file) as beside:
         save_file(plain, beside, metadata={"espalier": json.dumps({"version": VERSION, **facts})})
-        with beside.open("rb+") as written:
-            os.fsync(written.fileno())
-        os.replace(beside, file)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def load(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -8,7 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from app import charts, glossary, sentences
+from app import charts, sentences, speed_charts
+from app.components.figure_parts import DARK, figure_html, themed
 
 NUM_EPOCHS, NUM_SITES = 61, 20
 MARKERS = [{"epoch": 18, "label": "strength 0.01 → 0.02"}]
@@ -96,10 +97,10 @@ def specs(survival, factors, epochs):
         "accuracy": charts.accuracy_and_loss(epochs, MARKERS),
         "survival": charts.survival_heatmap(survival, [("Stage 1", 7), ("Stage 2", 7), ("Stage 3", 6)], MARKERS),
         "factors": charts.factor_streams(factors, "stage1", MARKERS),
-        "speed": charts.speed_curve(speed, MARKERS),
-        "layers": charts.speed_layers(layers),
+        "speed": speed_charts.speed_curve(speed, MARKERS),
+        "layers": speed_charts.speed_layers(layers),
         "deaths": charts.death_timeline(stages, [{"label": "1.2", "epoch": 22, "stage": "Stage 1"}], MARKERS),
-        "tradeoff": charts.tradeoff(points),
+        "tradeoff": speed_charts.tradeoff(points),
     }
 
 
@@ -132,11 +133,11 @@ def test_empty_tables_make_empty_figures():
         charts.survival_heatmap(pd.DataFrame()),
         charts.factor_streams(pd.DataFrame()),
         charts.death_timeline(pd.DataFrame()),
-        charts.speed_curve(pd.DataFrame(columns=["epoch", "measured", "low", "high", "promised"], dtype=float)),
-        charts.speed_layers(
+        speed_charts.speed_curve(pd.DataFrame(columns=["epoch", "measured", "low", "high", "promised"], dtype=float)),
+        speed_charts.speed_layers(
             pd.DataFrame(columns=["path", "dense_ms", "compact_ms", "promised", "measured"], dtype=float)
         ),
-        charts.tradeoff(pd.DataFrame(columns=["label", "method", "macs", "accuracy"])),
+        speed_charts.tradeoff(pd.DataFrame(columns=["label", "method", "macs", "accuracy"])),
     ):
         go.Figure({"data": spec["data"], "layout": spec["layout"]})
         assert spec["alt"]
@@ -189,15 +190,15 @@ def test_points_of_the_trade_off_are_never_joined_and_papers_are_hollow(specs):
 
 def test_the_dark_palette_replaces_colours_and_nothing_else(specs):
     spec = specs["deaths"]
-    dark = charts.themed(spec, dark=True)
-    assert charts.themed(spec, dark=False) is spec
-    assert dark["data"][0]["line"]["color"] == charts.DARK[spec["data"][0]["line"]["color"]]
+    dark = themed(spec, dark=True)
+    assert themed(spec, dark=False) is spec
+    assert dark["data"][0]["line"]["color"] == DARK[spec["data"][0]["line"]["color"]]
     assert dark["data"][0]["y"] == spec["data"][0]["y"]
-    assert not set(charts.DARK) & {value.strip('"') for value in json.dumps(dark).split(", ")}
+    assert not set(DARK) & {value.strip('"') for value in json.dumps(dark).split(", ")}
 
 
 def test_an_exported_figure_carries_everything(specs):
-    page = charts.figure_html(specs["accuracy"], "A < B")
+    page = figure_html(specs["accuracy"], "A < B")
     assert "<title>A &lt; B</title>" in page
     assert page.count("plotly.js v") <= 2 and len(page) > 4_000_000
     assert 'src="http' not in page

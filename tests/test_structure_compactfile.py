@@ -217,7 +217,7 @@ def test_a_save_that_fails_leaves_the_old_file(file, monkeypatch):
     def full(handle):
         raise OSError("disk full")
 
-    monkeypatch.setattr(compactfile.os, "fsync", full)
+    monkeypatch.setattr("core.atomic.os.fsync", full)
     with pytest.raises(OSError, match="disk full"):
         save(file, compact, source={}, plan=plan)
     assert file.read_bytes() == before and [p.name for p in file.parent.iterdir()] == [file.name]

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts, theme
+from app import charts, speed_charts, theme
 from app.app_pages import parts
 from app.app_pages.prediction import prediction
 from app.components.live_chart import plotly_loader
@@ -220,7 +220,7 @@ def _figures(view: RunView) -> None:
             note = f"n = {conditions['n']} interleaved pairs, {conditions['threads']} thread(s), {conditions['cpu']}, batch {conditions['batch']}"
             parts.chart(
                 "Speed if it were cut now",
-                charts.speed_curve(frame, markers),
+                speed_charts.speed_curve(frame, markers),
                 frame.round(3),
                 key="speed",
                 height=280,

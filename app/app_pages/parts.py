@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from typing import Any
 
 import pandas as pd
@@ -13,7 +11,7 @@ import streamlit as st
 from app import sentences, theme
 from app.components.espalier import espalier
 from app.components.live_chart import live_chart
-from app.espalier_data import espalier_data
+from app.espalier_data import died, espalier_data
 from app.runs import DEMO, RunView, newest_run, row_of, view_of
 from app.selection import select, selection
 from core.runs.store import Run
@@ -246,11 +244,12 @@ def stage_shares(view: RunView) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def when(seconds: float) -> str:
-    """A time of day."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
-
-
-def pretty(document: dict[str, Any]) -> str:
-    """JSON for people."""
-    return json.dumps(document, indent=1)
+def block_deaths(view: RunView) -> list[dict[str, Any]]:
+    """{label, epoch, stage} of every block that is dead now, at the epoch it died for good."""
+    counts, deaths = view.counts(), []
+    for stage in view.layout["stages"]:
+        for block in stage["blocks"]:
+            site = block["block_site"]
+            if site in counts.index and (epoch := died(counts.loc[site].to_numpy())) is not None:
+                deaths.append({"label": block["label"], "epoch": epoch, "stage": stage["name"]})
+    return deaths

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts, sentences, theme
+from app import sentences, speed_charts, theme
 from app.app_pages import parts
 from app.components.live_chart import plotly_loader
 from app.guard import guarded
@@ -55,7 +55,7 @@ def _measured(run: str) -> None:
         frame = pd.DataFrame(result["layers"])
         parts.chart(
             "Layer by layer",
-            charts.speed_layers(frame),
+            speed_charts.speed_layers(frame),
             frame.round(4),
             key="speed-layers",
             height=max(300, 22 * min(24, len(frame)) + 90),
@@ -64,7 +64,7 @@ def _measured(run: str) -> None:
         frame = pd.DataFrame(view.speeds)[["epoch", "measured", "low", "high", "promised", "n"]]
         parts.chart(
             "Speed while it trained",
-            charts.speed_curve(frame, view.markers()),
+            speed_charts.speed_curve(frame, view.markers()),
             frame.round(3),
             key="speed-curve",
             height=280,

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import theme
 from app.app_pages import parts
+from app.app_pages.comparison import comparison
 from app.app_pages.settings_form import settings_form
 from app.runs import DEMO, store, view_of
 from app.selection import select
@@ -45,6 +46,7 @@ def page() -> None:
     st.subheader("Or choose another run", anchor=False)
     _cards()
     settings_form(_start)
+    comparison()
     _go_if_started()
 
 

@@ -31,6 +31,10 @@ def page() -> None:
     epoch = view.newest_epoch if wanted is None else min(wanted, view.newest_epoch)
     with theme.card(f"The network after epoch {epoch}", key="structure"):
         parts.tree(view, key=f"structure-{view.name}", follow=False)
+    shares = parts.stage_shares(view)
+    if not shares.empty and any(view.learns(s["site"]) for s in view.sites):
+        spec = charts.death_timeline(shares, parts.block_deaths(view), view.markers())
+        parts.chart("Share of filters alive, stage by stage", spec, shares.round(3), key="deaths", height=260)
     left, right = st.columns([3, 2])
     with left:
         _layers(view, epoch)

@@ -11,10 +11,11 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from app import charts, sentences, theme
+from app import charts, sentences, speed_charts, theme
 from app.app_pages import parts
 from app.app_pages.structure import layer_table
 from app.components.espalier import standalone_html
+from app.components.figure_parts import figure_html
 from app.espalier_data import espalier_data
 from app.runs import RunView
 from app.selection import selection
@@ -165,11 +166,11 @@ def _figures(view: RunView) -> None:
             names = {site: parts.short(site) for site in view.survival().index}
             specs["survival"] = charts.survival_heatmap(view.survival(), parts.stage_rows(view), markers, names)
         if view.speeds:
-            specs["speed"] = charts.speed_curve(pd.DataFrame(view.speeds), markers)
+            specs["speed"] = speed_charts.speed_curve(pd.DataFrame(view.speeds), markers)
         for name, spec in specs.items():
             st.download_button(
                 f"{name.capitalize()}, one HTML file",
-                partial(charts.figure_html, spec, f"{title}: {name}"),
+                partial(figure_html, spec, f"{title}: {name}"),
                 file_name=f"{view.name}-{name}.html",
                 mime="text/html",
                 key=f"get-{name}",

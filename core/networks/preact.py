@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from core.networks import initialise
-from core.networks.describe import BlockOutline, Outline, Skip, Structure
+from core.networks.describe import BlockOutline, Skip, Structure
 from core.networks.names import NetworkSpec
+from core.networks.staged import Staged
 
-STAGES = ("stage1", "stage2", "stage3")
 EXPANSION = 4
 
 
@@ -54,7 +54,7 @@ class Bottleneck(nn.Module):
         return BlockOutline(path, self.skip, tuple(f"{path}.conv{i}" for i in (1, 2, 3)), shortcut)
 
 
-class PreactResNet(nn.Module):
+class PreactResNet(Staged):
     """Stem, three stages of bottlenecks, a last norm and ReLU, global average pooling, one linear layer."""
 
     def __init__(self, blocks_per_stage: int, num_classes: int, in_channels: int) -> None:
@@ -72,25 +72,9 @@ class PreactResNet(nn.Module):
         x = torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)  # (N, 256)
         return self.fc(x)
 
-    def structures(self) -> list[Structure]:
-        """Where scaling factors may sit, in forward order."""
-        return [
-            s for name in STAGES for i, block in enumerate(self._blocks(name)) for s in block.structures(f"{name}.{i}")
-        ]
-
-    def outline(self) -> Outline:
-        """The network by paths, for drawing."""
-        stages = tuple(
-            (name, tuple(b.outline(f"{name}.{i}") for i, b in enumerate(self._blocks(name)))) for name in STAGES
-        )
-        return Outline(("conv",), stages, ("fc",))
-
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the first weights, in place."""
         initialise.msra(self, generator)
-
-    def _blocks(self, stage: str) -> list[Bottleneck]:
-        return [block for block in self.get_submodule(stage).children() if isinstance(block, Bottleneck)]
 
 
 def make(spec: NetworkSpec, num_classes: int, in_channels: int, image_size: int) -> nn.Module:

@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from core.networks import initialise
-from core.networks.describe import BlockOutline, Outline, Skip, Structure
+from core.networks.describe import BlockOutline, Skip, Structure
 from core.networks.names import NetworkSpec
-
-STAGES = ("stage1", "stage2", "stage3")
+from core.networks.staged import Staged
 
 
 class PadShortcut(nn.Module):
@@ -64,7 +63,7 @@ class BasicBlock(nn.Module):
         return BlockOutline(path, self.skip, (f"{path}.conv1", f"{path}.conv2"), shortcut)
 
 
-class ResNet(nn.Module):
+class ResNet(Staged):
     """Stem, three stages of basic blocks, global average pooling, one linear layer."""
 
     def __init__(self, blocks_per_stage: int, variant: str, num_classes: int, in_channels: int) -> None:
@@ -82,25 +81,9 @@ class ResNet(nn.Module):
         x = torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)  # (N, 64)
         return self.fc(x)
 
-    def structures(self) -> list[Structure]:
-        """Where scaling factors may sit, in forward order."""
-        return [
-            s for name in STAGES for i, block in enumerate(self._blocks(name)) for s in block.structures(f"{name}.{i}")
-        ]
-
-    def outline(self) -> Outline:
-        """The network by paths, for drawing."""
-        stages = tuple(
-            (name, tuple(b.outline(f"{name}.{i}") for i, b in enumerate(self._blocks(name)))) for name in STAGES
-        )
-        return Outline(("conv",), stages, ("fc",))
-
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the first weights, in place."""
         initialise.msra(self, generator)
-
-    def _blocks(self, stage: str) -> list[BasicBlock]:
-        return [block for block in self.get_submodule(stage).children() if isinstance(block, BasicBlock)]
 
 
 def make(spec: NetworkSpec, num_classes: int, in_channels: int, image_size: int) -> nn.Module:

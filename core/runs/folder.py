@@ -21,24 +21,17 @@ from typing import Any
 
 import numpy as np
 
+from core.atomic import replacing
 from core.errors import DamagedFile
 from core.events import Checkpointed, Event, Started, Structure
 
 FORMAT = 1
 
 
-def write_atomically(file: Path, content: bytes | str) -> None:
-    """Replace `file` in one move: write beside it, flush to disk, rename. A crash leaves the old or the new one."""
-    data = content.encode() if isinstance(content, str) else content
-    beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(beside, file)
-    finally:
-        beside.unlink(missing_ok=True)
+def write_atomically(file: Path, text: str) -> None:
+    """Replace `file` by `text` in one move; a crash leaves the old or the new one."""
+    with replacing(file) as beside:
+        beside.write_text(text)
 
 
 class RunFolder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, fx, nn
 
+from core.atomic import replacing
 from core.errors import BadInput, DamagedFile
 from core.structure.build import put
 from core.structure.certificate import Certificate
@@ -56,20 +56,8 @@ def save(
         "training": compact.training,
         "sha256": digest(tensors),
     }
-    write(Path(file), save_tensors(tensors, {KEY: json.dumps(header)}))
-
-
-def write(file: Path, data: bytes) -> None:
-    """Atomic and durable: a temporary file beside it, flushed to disk, then renamed."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(Path(file)) as beside:
+        beside.write_bytes(save_tensors(tensors, {KEY: json.dumps(header)}))
 
 
 def digest(tensors: dict[str, Tensor]) -> str:

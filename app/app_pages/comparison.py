@@ -1,0 +1,43 @@
+"""One's finished runs beside each other: accuracy against MACs."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import speed_charts
+from app.app_pages import parts
+from app.components.live_chart import plotly_loader
+from app.runs import store
+
+
+def comparison() -> None:
+    """A figure of all finished runs on the data set that most of them share; nothing where there are fewer than two."""
+    rows = [row for row in store().recent(200)[0] if row.state == "finished" and row.result]
+    if len(rows) < 2:
+        return
+    datasets = pd.Series([row.config["dataset"] for row in rows])
+    dataset = str(datasets.mode().iloc[0])
+    points = pd.DataFrame(
+        {
+            "label": [row.name or row.id for row in rows],
+            "method": [row.config["phases"][0]["method"] for row in rows],
+            "macs": [
+                row.result["macs_per_image"]["compact"] / row.result["macs_per_image"]["dense"]
+                for row in rows
+                if row.result
+            ],
+            "accuracy": [row.result["accuracy"]["compact"] for row in rows if row.result],
+        }
+    )[(datasets == dataset).to_numpy()]
+    if len(points) < 2:
+        return
+    plotly_loader(key="plotly-loader-start")
+    st.subheader("Your runs so far", anchor=False)
+    parts.chart(
+        f"Test accuracy after the cut against MACs left, on {dataset}",
+        speed_charts.tradeoff(points),
+        points,
+        key="tradeoff",
+        height=340,
+    )

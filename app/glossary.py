@@ -68,3 +68,11 @@ def glossary_popover(term: str) -> None:
     text = definition(term)
     with st.popover(term, type="tertiary", help=f"What is {term}?"):
         st.markdown(text.replace("$", "\\$"))
+
+
+def glossary_row(*terms: str) -> None:
+    """The words a page uses, each with its popover, in one line."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="words"):
+        st.caption("Words here:", width="content")
+        for term in terms:
+            glossary_popover(term)

@@ -22,6 +22,7 @@ STYLE = """
 .card-title { font-weight: 650; font-size: 15.5px; line-height: 1.4; margin: 0; }
 div[class*="st-key-card-"] { background: var(--tile-card); border-color: var(--tile-line) !important; border-radius: 10px; gap: 0.55rem; }
 div[class*="st-key-menu-"] [data-testid="stMarkdownContainer"] { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+.st-key-words { gap: 0.2rem 0.4rem; } .st-key-words button { padding: 0 4px; min-height: 1.6rem; font-size: 13px; } .st-key-words [data-testid="stCaptionContainer"] { width: auto; }
 .stMainBlockContainer { max-width: 1480px; padding-left: 1.6rem; padding-right: 1.6rem; }
 .stVerticalBlock { gap: 0.8rem; }
 </style>

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from app import charts, sentences, speed_charts
+from app import charts, glossary, sentences, speed_charts
 from app.components.figure_parts import DARK, figure_html, themed
 
 NUM_EPOCHS, NUM_SITES = 61, 20

@@ -174,7 +174,7 @@ def test_a_store_of_a_newer_version_is_refused_with_the_remedy(tmp_path):
     with sqlite3.connect(tmp_path / "store.db") as db:
         db.execute("PRAGMA user_version=99")
     db.close()
-    with pytest.raises(BadInput, match="must be at most 1; got 99; update Espalier"):
+    with pytest.raises(BadInput, match="must be at most 2; got 99; update Espalier"):
         Store(tmp_path)
 
 
@@ -241,3 +241,15 @@ def test_folders_that_are_no_runs_are_left_alone(store, monkeypatch):
         (store.root / name).mkdir()
         (store.root / name / "run.json").write_bytes(content)
     assert adopt(store) == []
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_this_one(store):
+    import sqlite3
+
+    run = new_run(store, CONFIG)
+    with sqlite3.connect(store.root / "store.db") as db:
+        db.execute("ALTER TABLE runs DROP COLUMN data")
+        db.execute("PRAGMA user_version=1")
+    db.close()
+    again = Store(store.root)
+    assert again.get(run).data is None and again.get(run).preset == "digits-sss"

@@ -11,6 +11,7 @@ from app import charts, speed_charts, theme
 from app.app_pages import parts
 from app.app_pages.prediction import prediction
 from app.components.live_chart import plotly_loader
+from app.glossary import glossary_row
 from app.guard import guarded
 from app.runs import RunView, is_living, row_of, store, view_of
 from core.errors import BadInput, WrongMoment
@@ -30,6 +31,7 @@ def page() -> None:
     row = row_of(run)
     st.fragment(_watch, run_every=TICK_S if is_living(row) else None)(run)
     prediction(run)
+    glossary_row("filter", "block", "factor", "strength", "survival", "MAC", "seed")
 
 
 @guarded

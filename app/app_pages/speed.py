@@ -13,6 +13,7 @@ import streamlit as st
 from app import sentences, speed_charts, theme
 from app.app_pages import parts
 from app.components.live_chart import plotly_loader
+from app.glossary import glossary_row
 from app.guard import guarded
 from app.runs import RunView, is_living, store
 from core.errors import WrongMoment
@@ -31,6 +32,7 @@ def page() -> None:
     parts.header(row, view)
     waiting = is_living(row) or _job_of(view.name) is not None
     st.fragment(_measured, run_every=1.0 if waiting else None)(view.name)
+    glossary_row("MAC", "measured speed", "promised speed", "quartile", "batch", "compact")
 
 
 @guarded

@@ -11,6 +11,7 @@ import streamlit as st
 from app import charts, sentences, theme
 from app.app_pages import parts
 from app.components.live_chart import live_chart, plotly_loader
+from app.glossary import glossary_row
 from app.runs import RunView
 from app.selection import select, selected_number, selection
 from core.networks.remaining import remaining
@@ -41,6 +42,7 @@ def page() -> None:
     with right:
         _site(view, epoch)
     _proof(view)
+    glossary_row("filter", "block", "skip path", "factor", "carry", "certificate", "exact", "spread")
 
 
 def layer_table(view: RunView, epoch: int) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from app.app_pages.structure import layer_table
 from app.components.espalier import standalone_html
 from app.components.figure_parts import figure_html
 from app.espalier_data import espalier_data
+from app.glossary import glossary_row
 from app.runs import RunView
 from app.selection import selection
 from core.data.names import DATASETS
@@ -48,6 +49,7 @@ def page() -> None:
     with right:
         _figures(view)
         _folder(view)
+    glossary_row("compact", "certificate", "exact", "MAC", "parameter", "epoch")
 
 
 def _network(row: Run | None, view: RunView) -> None:

@@ -38,7 +38,7 @@ from core.runs.home import end, is_alive
 State = Literal["queued", "starting", "running", "paused", "finished", "stopped", "failed", "lost"]
 LIVING = ("starting", "running", "paused")
 OVER = ("finished", "stopped", "failed", "lost")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SILENT_S = 90.0  # a living process without a heartbeat for so long counts as lost
 
 
@@ -89,7 +89,7 @@ class Control(Base):
     applied: Mapped[int | None] = mapped_column(Integer, default=None)
 
 
-MIGRATIONS: dict[int, list[str]] = {}  # from version N to N + 1: statements
+MIGRATIONS: dict[int, list[str]] = {1: ["ALTER TABLE runs ADD COLUMN data VARCHAR"]}  # from version N to N + 1
 
 
 class Store:

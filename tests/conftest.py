@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -47,8 +48,6 @@ def run_in(store: Store, state: str) -> str:
     store.claim(name, *home.identity())
     result = None
     if state == "finished":
-        import json
-
         result = json.loads((DEMO / "run.json").read_text())["result"]
     error = {
         "failed": "phase learning, epoch 3: the loss must stay finite; got nan; lower lr",
@@ -107,8 +106,12 @@ def dashboard(tmp_path_factory):
         server.wait(timeout=10)
         store = Store(folder)
         for row in store.all():
-            if row.pid and home.is_alive(row.pid, row.pid_created):
-                os.kill(row.pid, 9)
+            if row.state == "queued":
+                store.ask(row.id, "stop")
+            home.end(row.pid, row.pid_created)
+        if (folder / "lane.json").exists():
+            contact = json.loads((folder / "lane.json").read_text())
+            home.end(contact["pid"], contact["created"])
 
 
 @pytest.fixture(scope="session")

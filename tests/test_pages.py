@@ -41,7 +41,9 @@ def words(at):
 
 
 @pytest.fixture(autouse=True)
-def no_lane(monkeypatch):
+def no_processes(monkeypatch):
+    """Pages are drawn without starting anything in the background."""
+    monkeypatch.setattr("app.shell.wake_dispatcher", lambda store: None)
     monkeypatch.setattr("app.app_pages.prediction.ask", lambda *a, **k: None)
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import streamlit as st
 
 from app import sentences, theme
-from app.app_pages import learn_terms, live, speed, start, structure, take_away
+from app.app_pages import learn_terms, live, parts, speed, start, structure, take_away
 from app.guard import guarded
 from app.runs import DEMO, store
 from app.selection import select, selection
@@ -64,6 +64,7 @@ def run_list() -> None:
     st.html('<p class="card-title" role="heading" aria-level="2">Runs</p>')
     store().mark_lost()
     wake_dispatcher(store())
+    parts.said()
     rows, total = store().recent(10_000 if st.session_state.get("all-runs") else SHOWN)
     if not rows:
         st.caption("No run of your own yet. Start has the button; until then, look at the recorded one.")
@@ -126,7 +127,7 @@ def _delete(run: str) -> None:
     try:
         store().set_deleted(run, True)
     except WrongMoment as error:
-        st.toast(str(error), icon=":material/error:")
+        st.session_state["said"] = str(error)
         return
     st.session_state["deleted"] = run
     if selection().get("run") == run:

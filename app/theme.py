@@ -17,7 +17,7 @@ STYLE = """
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(168px, 1fr)); gap: 12px; }
 .tile { border: 1px solid var(--tile-line); background: var(--tile-card); border-radius: 10px; padding: 9px 15px 10px; min-width: 0; }
 .tile span, .tile em { display: block; font-style: normal; font-size: 12.5px; line-height: 1.4; color: var(--tile-soft); text-wrap: pretty; }
-.tile strong { display: block; font-size: 23px; line-height: 1.3; font-weight: 680; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.tile strong { display: block; font-size: 23px; line-height: 1.3; font-weight: 680; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .takeaway { color: var(--tile-soft); margin: -6px 0 2px; font-size: 14px; line-height: 1.45; }
 .card-title { font-weight: 650; font-size: 15.5px; line-height: 1.4; margin: 0; }
 div[class*="st-key-card-"] { background: var(--tile-card); border-color: var(--tile-line) !important; border-radius: 10px; gap: 0.55rem; }

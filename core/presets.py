@@ -28,6 +28,10 @@ _DIGITS = Phase(
     epochs=120, lr=0.08, lr_schedule="cosine", lr_floor=0.05, strength_filter=0.006, strength_block=0.05,
     strength_schedule="ramp", ramp_from=0.7, ramp=1.0,
 )  # fmt: skip
+_LENET = Phase(
+    epochs=100, lr=0.03, lr_schedule="cosine", lr_floor=0.05, kinds=("filter",), strength_filter=0.015,
+    strength_schedule="ramp", ramp_from=0.5, ramp=1.0,
+)  # fmt: skip
 _SHAPES = Phase(
     epochs=20,
     lr=0.1,
@@ -62,12 +66,12 @@ PRESETS: tuple[Preset, ...] = (
     Preset(
         name="digits-lenet",
         title="Digits: LeNet loses its filters",
-        minutes=0.5,
+        minutes=0.3,
         say="The classic network without norms: here a factor scales the filter's own weights.",
         config=RunConfig(
             preset="digits-lenet",
             network="lenet",
-            phases=(Phase(epochs=40, lr=0.02, lr_schedule="cosine", strength_filter=0.01, strength_schedule="ramp"),),
+            phases=(_LENET,),
         ),
     ),
     Preset(

@@ -44,6 +44,7 @@ def _watch(run: str) -> None:
     if was is not None and was != now and is_living(row) != (was in ("queued", "starting", "running", "paused")):
         st.rerun()  # the run ended or came back: change the rhythm of looking
     parts.header(row, view)
+    parts.said()
     _progress(row, view)
     theme.kpi_row(parts.tiles(view, row))
     with theme.card("The network as it stands", key="tree"):
@@ -149,21 +150,21 @@ def _ask(run: str, control: str) -> None:
     try:
         steer(store(), run, control)
     except (BadInput, WrongMoment) as error:
-        st.toast(str(error), icon=":material/error:")
+        st.session_state["said"] = str(error)
 
 
 def _set_strength(run: str, kind: str, key: str) -> None:
     try:
         steer(store(), run, "strength", f"{kind}={st.session_state[key]}")
     except (BadInput, WrongMoment) as error:
-        st.toast(str(error), icon=":material/error:")
+        st.session_state["said"] = str(error)
 
 
 def _resume(run: str) -> None:
     try:
         resume_in_background(store(), run)
     except (BadInput, WrongMoment) as error:
-        st.toast(str(error), icon=":material/error:")
+        st.session_state["said"] = str(error)
 
 
 def _figures(view: RunView) -> None:
@@ -171,9 +172,10 @@ def _figures(view: RunView) -> None:
     markers, table = view.markers(), view.table()
     left, right = st.columns(2)
     with left:
-        note = (
+        swings = (
             "Swings are normal while the learning rate is high: batch norm's running statistics lag behind the weights."
         )
+        note = "" if view.layout["network"] == "lenet" else swings
         parts.chart(
             "Accuracy and loss", charts.accuracy_and_loss(table, markers), table, key="accuracy", height=330, note=note
         )

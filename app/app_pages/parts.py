@@ -55,6 +55,12 @@ def invitation(sentence: str) -> None:
         )
 
 
+def said() -> None:
+    """What a callback had to say, once: a control that came too late, a run that cannot be deleted."""
+    if text := st.session_state.pop("said", None):
+        st.warning(f"{text[0].upper()}{text[1:]}", icon=":material/error:")
+
+
 def header(row: Run | None, view: RunView) -> None:
     """Name, state, settings in a line, and the error of a run that ended badly."""
     if row is None:

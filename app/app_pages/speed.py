@@ -41,6 +41,7 @@ def _measured(run: str) -> None:
     if found is None:
         return
     row, view = found
+    parts.said()
     result = view.measured()
     with theme.card("Whole network", sentences.speed(result), key="speed-whole"):
         _button(row, view)
@@ -121,7 +122,7 @@ def _measure(run: str, living: bool) -> None:
         try:
             steer(store(), run, "measure")
         except WrongMoment as error:
-            st.toast(str(error), icon=":material/error:")
+            st.session_state["said"] = str(error)
         return
     command = [sys.executable, "-m", "core", "measure", run, "--json", "--runs", str(store().root)]
     st.session_state.setdefault("jobs", {})[run] = subprocess.Popen(

@@ -10,6 +10,7 @@ from app import sentences
 from app.components.espalier import packed
 from app.runs import RunView
 
+MAX_SAYS = 300  # epochs up to which every epoch has its sentence
 MAX_SHARES = 2000  # epochs up to which exact shares travel; beyond, the browser estimates
 
 
@@ -36,18 +37,26 @@ def _history(view: RunView) -> dict[str, Any]:
     }  # fmt: skip
     if len(table) <= MAX_SHARES:
         data["macs_share"] = (table["macs"] / layout["macs"]).round(4).tolist()
-    data["say"] = _say(view, data)
+    data["says"] = _says(view, data)
+    data["say"] = data["says"][-1] if data["says"] else "Before training everything is alive."
     return packed(data)
 
 
-def _say(view: RunView, data: dict[str, Any]) -> str:
-    """The sentence of the espalier at the newest epoch."""
+def _says(view: RunView, data: dict[str, Any]) -> list[str]:
+    """The espalier's sentence at every epoch, so that it follows the scrubber; of very long runs only the newest."""
     table = view.table()
-    if table.empty:
-        return "Before training everything is alive."
-    at = min(view.newest_epoch, len(table) - 1)
-    row = table.iloc[at]
-    return sentences.network(data, at, macs=row["macs"], macs_dense=view.layout["macs"], accuracy=row["val_accuracy"])
+    last = min(view.newest_epoch, len(table) - 1)
+    first = len(view.says) if last < MAX_SAYS else last
+    for at in range(first, last + 1):
+        row = table.iloc[at]
+        said = sentences.network(
+            data, at, macs=row["macs"], macs_dense=view.layout["macs"], accuracy=row["val_accuracy"]
+        )
+        if last < MAX_SAYS:
+            view.says.append(said)
+        else:
+            return [said]
+    return list(view.says)
 
 
 def _stages(view: RunView, alive: dict[str, np.ndarray]) -> list[dict[str, Any]]:

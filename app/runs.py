@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.errors import BadInput
 from core.runs.control import adopt
 from core.runs.folder import RunFolder
 from core.runs.home import PROJECT, runs_root
@@ -59,6 +60,7 @@ class RunView:
         self.values = np.zeros((0, 0), "f4")
         self.alive = np.zeros((0, 0), "u1")
         self._counts = np.zeros((0, 0), "i8")
+        self.says: list[str] = []
         self._tables: dict[str, tuple[Any, Any]] = {}
 
     def refresh(self) -> RunView:
@@ -166,13 +168,19 @@ class RunView:
         """Steering events on the epoch axis."""
         steps = max(1, self.epochs[1]["step"]) if len(self.epochs) > 1 else 1
         words = {"filter": "filters", "block": "blocks"}
+        merged: list[dict[str, Any]] = []
+        for event in (e for e in self.log if e["type"] == "steered"):
+            last = merged[-1] if merged else None
+            if last and last["kind"] == event["kind"] and event["epoch"] == last["epoch"]:
+                last["value"] = event["value"]  # several small moves in one epoch are one change
+            else:
+                merged.append(dict(event))
         return [
             {
                 "epoch": e["step"] / steps,
                 "label": f"strength on {words.get(e['kind'], e['kind'])} {e['before']:g} → {e['value']:g}",
             }
-            for e in self.log
-            if e["type"] == "steered"
+            for e in merged
         ]
 
     def measured(self) -> dict[str, Any] | None:
@@ -203,7 +211,14 @@ def view_of(name: str) -> RunView:
 
 def row_of(name: str) -> Run | None:
     """The store's row; None for the demo. BadInput where there is no such run."""
-    return None if name == DEMO else store().get(name)
+    if name == DEMO:
+        return None
+    try:
+        return store().get(name)
+    except BadInput:
+        raise BadInput(
+            f"this run is not here; choose one on the left, or start a new one; the address asks for {name!r}"
+        ) from None
 
 
 def is_living(row: Run | None) -> bool:

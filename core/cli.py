@@ -222,14 +222,24 @@ def _train(store: Store, name: str, as_json: bool) -> None:
         _fail(row.error or f"{name} is {row.state}; `python -m core resume {name}` goes on from its last checkpoint", 1)
 
 
+def _verdict(verdict: str) -> str:
+    return "NOTHING WAS REMOVED: no unit is exactly zero" if verdict == "nothing-removed" else f"removal {verdict}"
+
+
 def _report(row: Run, as_json: bool) -> None:
     document = document_of(row)
     if row.state != "finished":
-        return _emit(document, as_json, f"{row.id}: {row.state}" + (f" ({row.error})" if row.error else ""))
+        done = row.progress or {}
+        at = (
+            f", epoch {done['epoch']} of {done['epochs']}, {done['seconds_left']:.0f} s left"
+            if done and row.state in LIVING
+            else ""
+        )
+        return _emit(document, as_json, f"{row.id}: {row.state}{at}" + (f" ({row.error})" if row.error else ""))
     accuracy, macs, speed, proof = (document[k] for k in ("accuracy", "macs_per_image", "speed", "certificate"))
     words = (
         f"{row.id}: test accuracy {accuracy['test']:.2%} (compact {accuracy['compact']:.2%}), MACs {macs['compact'] / macs['dense']:.1%} of dense, "
-        f"removal {proof['verdict']} (largest difference {proof['max_rel']:.1e} of the output's spread), "
+        f"{_verdict(proof['verdict'])} (largest difference {proof['max_rel']:.1e} of the output's spread), "
         f"{speed['measured']:.2f} x measured ({speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']}), {speed['promised']:.2f} x promised"
     )
     _emit(document, as_json, words)

@@ -83,6 +83,14 @@ class Phase(Frozen):
     )
     ramp: float = _field(0.5, "Ramp length", "Fraction of the phase over which `ramp` rises.", gt=0, le=1)
 
+    @model_validator(mode="after")
+    def _learns_something(self) -> Phase:
+        if self.method == "sss" and not self.kinds:
+            raise ValueError(
+                "kinds must name filter, block or both for sss; got none; take method=dense to learn no structure"
+            )
+        return self
+
     @field_validator("lr_drops")
     @classmethod
     def _drops_are_fractions(cls, drops: tuple[float, ...]) -> tuple[float, ...]:

@@ -37,7 +37,8 @@ class Event:
 class Started(Event):
     """The first event of an attempt: the settings as fixed at the first start, the layout and the sites.
 
-    `sites`: list of {site, kind, total}, in the order of the history records.
+    `sites`: list of {site, kind, total}, in the order of the history records. `data`: {mean, std, class_names} of the
+    data set, by which images are normalised.
     """
 
     config: dict[str, Any]
@@ -45,6 +46,7 @@ class Started(Event):
     sites: list[dict[str, Any]]
     dense: dict[str, float]
     conditions: dict[str, Any]
+    data: dict[str, Any] = field(default_factory=dict)
     resumed: bool = False
 
 

@@ -136,6 +136,7 @@ class Training:
         return ev.Started(
             **self._where(), config=self.config.model_dump(mode="json"), layout=self.layout, sites=sites, resumed=resumed,
             dense={"macs": self.layout["macs"], "params": self.layout["params"]}, conditions=conditions.described(self.config),
+            data={"mean": list(self.dataset.mean), "std": list(self.dataset.std), "class_names": list(self.dataset.class_names)},
         )  # fmt: skip
 
     # one epoch

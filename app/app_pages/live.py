@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
-from app import charts, speed_charts, theme
+from app import theme
 from app.app_pages import parts
+from app.app_pages.live_figures import figures
 from app.app_pages.prediction import prediction
 from app.components.live_chart import plotly_loader
 from app.glossary import glossary_row
@@ -52,7 +52,7 @@ def _watch(run: str) -> None:
     if row is not None:
         _controls(row, view)
     if view.started and view.epochs:
-        _figures(view)
+        figures(view)
     elif is_living(row):
         st.caption("The network and its data are being made ready; the first numbers come within a few seconds.")
 
@@ -68,7 +68,9 @@ def _progress(row: Run | None, view: RunView) -> None:
     )
     if done and done["fraction"] >= 1:
         words = "trained; cutting, proving and timing the compact network"
-    st.progress(min(1.0, max(0.0, done.get("fraction", 0.0))), text="paused" if row.state == "paused" else words)
+    st.progress(
+        min(1.0, max(0.0, done.get("fraction", 0.0))), text=f"paused · {words}" if row.state == "paused" else words
+    )
 
 
 def _controls(row: Run, view: RunView) -> None:
@@ -140,8 +142,10 @@ def _strength(column: Any, row: Run, view: RunView, kind: str) -> None:
         else [0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05]
     )
     key = f"strength-{kind}-{row.id}"
+    if now in factors and st.session_state.get(key) != now:
+        st.session_state[key] = now  # asked elsewhere: another tab, the command line
     column.select_slider(
-        f"Strength on {kind}s", factors, value=now if now in factors else factors[0], key=key, on_change=_set_strength, args=(row.id, kind, key),
+        f"Strength on {kind}s", factors, key=key, on_change=_set_strength, args=(row.id, kind, key),
         format_func=lambda v: f"{v:g}", help="The L1 weight gamma: how hard factors are pushed towards zero. The schedule scales it over the run.",
     )  # fmt: skip
 
@@ -165,102 +169,3 @@ def _resume(run: str) -> None:
         resume_in_background(store(), run)
     except (BadInput, WrongMoment) as error:
         st.session_state["said"] = str(error)
-
-
-def _figures(view: RunView) -> None:
-    """Accuracy and loss, survival, factor streams, speed, deaths, the log."""
-    markers, table = view.markers(), view.table()
-    left, right = st.columns(2)
-    with left:
-        swings = (
-            "Swings are normal while the learning rate is high: batch norm's running statistics lag behind the weights."
-        )
-        note = "" if view.layout["network"] == "lenet" else swings
-        parts.chart(
-            "Accuracy and loss", charts.accuracy_and_loss(table, markers), table, key="accuracy", height=330, note=note
-        )
-    with right:
-        share = view.survival()
-        if share.empty:
-            with theme.card("Survival", "This run learns no structure: everything stays alive.", key="no-survival"):
-                st.caption("Compare it with a run under SSS: the dense control is what that one has to match.")
-        else:
-            names = {site: parts.short(site) for site in share.index}
-            spec = charts.survival_heatmap(share, parts.stage_rows(view), markers, names)
-            parts.chart(
-                "Survival: share of filters alive, layer by epoch", spec, share.round(3), key="survival", height=330
-            )
-    site = parts.selected_site(view)
-    left, right = st.columns(2)
-    with left:
-        if site:
-            streams = view.streams(site)
-            noun = view.noun(site)
-            note = "Choose another layer by clicking it in the network above."
-            parts.chart(
-                f"{noun.capitalize()}s of {parts.short(site)}",
-                charts.factor_streams(streams, parts.short(site), markers, noun=noun),
-                streams.round(4),
-                key="streams",
-                height=320,
-                note=note,
-            )
-    with right:
-        blocks = {site: values for site, values in view.block_factors().items() if view.learns(site)}
-        if blocks:
-            frame = pd.DataFrame(blocks).rename(columns=parts.short)
-            parts.chart(
-                "Factors of the residual blocks",
-                charts.factor_streams(frame, "blocks", markers),
-                frame.round(4),
-                key="blocks",
-                height=320,
-            )
-    left, right = st.columns(2)
-    with left:
-        if view.speeds:
-            frame = pd.DataFrame(view.speeds)[["epoch", "measured", "low", "high", "promised", "n"]]
-            conditions = view.speeds[-1]
-            note = f"n = {conditions['n']} interleaved pairs, {conditions['threads']} thread(s), {conditions['cpu']}, batch {conditions['batch']}"
-            parts.chart(
-                "Speed if it were cut now",
-                speed_charts.speed_curve(frame, markers),
-                frame.round(3),
-                key="speed",
-                height=280,
-                note=note,
-            )
-        else:
-            with theme.card(
-                "Speed if it were cut now",
-                "Not measured yet: Measure speed does it at once, without waiting for the end.",
-                key="no-speed",
-            ):
-                st.caption("Training pauses for about a second meanwhile, so that neither spoils the other.")
-    with right:
-        _log(view)
-
-
-def _log(view: RunView) -> None:
-    """What happened, newest first."""
-    with theme.card(
-        "Event log",
-        f"{len(view.log)} events so far, newest first." if view.log else "Nothing has happened yet.",
-        key="log",
-    ):
-        rows = [{"epoch": e["epoch"], "step": e["step"], "what": _words(e)} for e in reversed(view.log[-200:])]
-        st.dataframe(
-            pd.DataFrame(rows, columns=["epoch", "step", "what"]), hide_index=True, height=232, key="log-table"
-        )
-
-
-def _words(event: dict[str, Any]) -> str:
-    kind = event["type"]
-    if kind == "collapsed":
-        takes = f", and with it {', '.join(parts.short(s) for s in event['takes'])}" if event["takes"] else ""
-        return f"✕ {parts.short(event['site'])} died{takes}"
-    if kind == "revived":
-        return f"↺ {parts.short(event['site'])} came back"
-    if kind == "steered":
-        return f"strength on {event['kind']}s {event['before']:g} → {event['value']:g}"
-    return event.get("text") or kind

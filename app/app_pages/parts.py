@@ -110,7 +110,7 @@ def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
         accuracy = (
             "test accuracy",
             f"{sentences.percent(result['accuracy']['test'], 1)}",
-            f"compact {sentences.percent(result['accuracy']['compact'], 1)} · 1 seed, 1 look",
+            f"compact {sentences.percent(result['accuracy']['compact'], 1)} · one seed",
         )
         left = result["macs_per_image"]["compact"]
         macs = (
@@ -130,11 +130,12 @@ def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
             sentences.amount(last["macs"]),
             f"{sentences.percent(last['macs'] / dense)} of {sentences.amount(dense)}, estimated",
         )
-    alive = (
-        ("alive", f"{filters[0]} / {filters[1]} filters", f"{blocks[0]} / {blocks[1]} blocks")
-        if filters[1] or blocks[1]
-        else ("alive", "everything", "the dense control removes nothing")
-    )
+    learns = any(view.learns(s["site"]) for s in view.sites)
+    notes = [f"{blocks[0]} / {blocks[1]} blocks"] if blocks[1] else []
+    notes += [] if learns else ["the dense control drives nothing to zero"]
+    neurons = any(s["kind"] == "neuron" for s in view.sites)
+    name = "filters and neurons alive" if neurons else "filters alive"
+    alive = (name, f"{filters[0]} / {filters[1]}", " · ".join(notes))
     fast = (
         (
             "measured speed",
@@ -147,13 +148,24 @@ def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
     proved = (
         (
             "removal",
-            proof["verdict"],
+            proof["verdict"].replace("nothing-removed", "nothing"),
             f"largest difference {sentences.scientific(proof['max_rel'])}" if proof["max_rel"] is not None else "",
         )
         if proof
         else ("removal", "—", "proved at the end")
     )
     return [accuracy, macs, fast, alive, proved]
+
+
+def proof(view: RunView) -> str:
+    """The certificate in a sentence; the dense control is told apart from a method that removed nothing."""
+    result = view.result or {}
+    if (
+        not any(view.learns(s["site"]) for s in view.sites)
+        and (result.get("certificate") or {}).get("verdict") == "nothing-removed"
+    ):
+        return "The dense control removes nothing, as it should: it is what the thin network is compared with."
+    return sentences.certificate(result.get("certificate"))
 
 
 def alive_of(view: RunView, kind: str) -> tuple[int, int]:

@@ -27,7 +27,7 @@ def _answer(run: str) -> None:
     view = view_of(run)
     with theme.card(
         "What does it say about this image now?",
-        "One test image, asked of the newest checkpoint; the colours show which pixels spoke for the answer.",
+        "One test image, asked of the newest checkpoint; orange pixels spoke for the answer, blue ones against it.",
         key="says",
     ):
         left, right = st.columns([1, 5], vertical_alignment="center")
@@ -67,10 +67,10 @@ def _show(answer: dict[str, Any]) -> None:
     pixels = np.array(answer["pixels"], "u1")
     image.image(picture(pixels, 8), caption=f"test image {answer['index']}: {truth}", width=150)
     looks.image(picture(np.array(answer["attribution"]), 8), caption="where it looks (integrated gradients)", width=150)
-    right = "right" if said == truth else f"wrong: it is {truth}"
+    right = "right" if said == truth else f"wrong, it is {truth}"
     with bars:
         st.markdown(
-            f"After epoch {answer['epoch']} it says **{said}** with {sentences.percent(max(probabilities))}: {right}."
+            f"After epoch {answer['epoch']} it says **{said}** with {sentences.percent(max(probabilities))}; that is {right}."
         )
         top = sorted(zip(names, probabilities, strict=True), key=lambda pair: -pair[1])[:5]
         st.dataframe(

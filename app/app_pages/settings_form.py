@@ -30,9 +30,14 @@ def settings_form(start: Callable[[RunConfig], None]) -> None:
         )
         base = preset(name).config
         with st.form(f"settings-{name}", border=False):
-            chosen = _fields(base)
+            try:
+                chosen = _fields(base)
+            except BadInput as error:
+                chosen = {}
+                st.error(str(error), icon=":material/error:")
             control = st.checkbox("Also queue the dense control (same settings without the method)", value=False)
-            if st.form_submit_button("Train with these settings", type="primary", icon=":material/potted_plant:"):
+            pressed = st.form_submit_button("Train with these settings", type="primary", icon=":material/potted_plant:")
+            if pressed and chosen:
                 _submit(base, chosen, control, start)
 
 
@@ -73,7 +78,7 @@ def _widget(where: Any, name: str, field: FieldInfo, value: Any, key: str) -> An
         text = where.text_input(
             title, ", ".join(f"{v:.4g}" for v in value), help=f"{help} Rising numbers, with commas.", key=key
         )
-        return f"[{text}]"
+        return _numbers(title, text)
     choices = get_args(field.annotation)
     if choices and isinstance(value, str):
         return where.selectbox(title, choices, list(choices).index(value), help=help, key=key)
@@ -83,6 +88,14 @@ def _widget(where: Any, name: str, field: FieldInfo, value: Any, key: str) -> An
     return where.number_input(
         title, bottom, top, value, format="%.5g", step=value / 10 if value else 0.001, help=help, key=key
     )
+
+
+def _numbers(title: str, text: str) -> list[float]:
+    """Numbers between commas; BadInput in the words of the form."""
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise BadInput(f"{title} must be rising numbers between 0 and 1, with commas; got {text!r}") from None
 
 
 def _range(low: float | None, above: float | None, high: float | None) -> str:

@@ -51,11 +51,12 @@ def _measured(run: str) -> None:
                 ("promised by MACs", f"{result['promised']:.2f} ×", "if time followed arithmetic"),
                 ("dense", sentences.milliseconds(result["dense_ms"]), f"median for a batch of {result['batch']}"),
                 ("compact", sentences.milliseconds(result["compact_ms"]), f"median for a batch of {result['batch']}"),
-                ("conditions", f"{result['threads']} thread{'s' if result['threads'] != 1 else ''}", f"{result['cpu']} · {result['device']} · {result['precision']} · subnormals flushed"),
+                ("conditions", sentences.plural(result["threads"], "thread"), f"{result['cpu']} · {result['device']} · {result['precision']} · subnormals flushed"),
             ])  # fmt: skip
             st.caption(_why(result))
     if result and result.get("layers"):
         frame = pd.DataFrame(result["layers"])
+        frame["path"] = [parts.short(path) for path in frame["path"]]
         parts.chart(
             "Layer by layer",
             speed_charts.speed_layers(frame),
@@ -101,15 +102,10 @@ def _button(row: Run | None, view: RunView) -> None:
             st.error(error.splitlines()[-1] if error else "Measuring failed; try again.", icon=":material/error:")
         else:
             st.rerun()
-    st.button(
-        "Measure speed now",
-        key="measure",
-        icon=":material/timer:",
-        type="primary",
-        on_click=_measure,
-        args=(row.id, is_living(row)),
-        disabled=row.state in ("queued", "starting"),
-    )
+    ready = row.state not in ("queued", "starting")
+    if st.button("Measure speed now", key="measure", icon=":material/timer:", type="primary", disabled=not ready):
+        _measure(row.id, is_living(row))
+        st.rerun()  # the whole page: it now looks every second
 
 
 def _job_of(run: str) -> subprocess.Popen[str] | None:

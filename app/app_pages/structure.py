@@ -57,7 +57,7 @@ def layer_table(view: RunView, epoch: int) -> pd.DataFrame:
         state = "dead" if dead else "fixed" if conv["site"] not in alive else "alive"
         living = 0 if dead else alive.get(conv["site"], conv["total"])
         rows.append({
-            "layer": conv["path"], "alive": living / conv["total"], "units": f"{living} / {conv['total']}", "state": state,
+            "layer": parts.short(conv["path"]), "path": conv["path"], "alive": living / conv["total"], "units": f"{living} / {conv['total']}", "state": state,
             "MACs": round(macs), "MACs dense": conv["macs"], "parameters": round(params), "block": block,
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -79,14 +79,17 @@ def _layers(view: RunView, epoch: int) -> None:
     table = layer_table(view, epoch)
     dead = table[table["state"] == "dead"]["layer"].tolist()
     left, dense = table["MACs"].sum(), table["MACs dense"].sum()
-    sentence = f"{sentences.plural(len(dead), 'layer')} of {len(table)} would leave whole; {sentences.percent(left / dense)} of the MACs remain (estimated)."
+    how = "" if view.result and epoch == view.newest_epoch else " (estimated)"
+    verb = "left" if view.result and epoch == view.newest_epoch else "would leave"
+    sentence = f"{sentences.plural(len(dead), 'layer')} of {len(table)} {verb} whole; {sentences.percent(left / dense)} of the MACs remain{how}."
     path = (selection().get("site") or "").partition("/")[0]
-    rows = [i for i, layer in enumerate(table["layer"]) if layer == path][:1]
+    rows = [i for i, layer in enumerate(table["path"]) if layer == path][:1]
     key = f"layer-table-{view.name}-{path}"  # a new choice elsewhere shows here
     with theme.card("Layers", f"{sentence} Choose a row to see its filters.", key="layers"):
         st.dataframe(
             table, hide_index=True, key=key, height=420, on_select=lambda: _choose(table, key), selection_mode="single-row",
             selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
+            column_order=("layer", "alive", "units", "state", "MACs", "MACs dense", "parameters"),
             column_config={
                 "alive": st.column_config.ProgressColumn("alive", min_value=0, max_value=1, format="percent"),
                 "MACs": st.column_config.NumberColumn(format="compact"), "MACs dense": st.column_config.NumberColumn(format="compact"),
@@ -98,7 +101,7 @@ def _layers(view: RunView, epoch: int) -> None:
 def _choose(table: pd.DataFrame, key: str) -> None:
     rows = st.session_state[key].selection.rows
     if rows:
-        path = table.iloc[rows[0]]["layer"]
+        path = table.iloc[rows[0]]["path"]
         select(site=f"{path}/{'neuron' if path.startswith('fc') else 'filter'}", unit=None)
 
 
@@ -124,9 +127,27 @@ def _site(view: RunView, epoch: int) -> None:
         )
 
 
+def removal(result: dict[str, Any]) -> str:
+    """`248 of 336 filters and 2 of 9 blocks (with them 4 whole layers)`."""
+    words = []
+    for kind, noun in (("filter", "filter"), ("neuron", "neuron"), ("block", "block")):
+        rows = [r for r in result["survival"] if r["kind"] == kind]
+        dead, total = sum(r["total"] - r["alive"] for r in rows), sum(r["total"] for r in rows)
+        if dead:
+            words.append(f"{dead} of {sentences.plural(total, noun)}")
+    layers = result["removed"].get("layer", 0)
+    return (
+        (sentences.listing(words) + (f" (with them {sentences.plural(layers, 'whole layer')})" if layers else ""))
+        if words
+        else "nothing"
+    )
+
+
 def _why_fixed(view: RunView, site: str) -> str:
     """Why a layer has no units that could die."""
     path = site.partition("/")[0]
+    if path not in [conv["path"] for conv, _ in _convs(view)]:
+        return "This network has no layer of that name; choose one in the table."
     if path in [conv["path"] for conv in view.layout["head"]]:
         return "These are the class scores: every one is needed."
     if path in [conv["path"] for conv in view.layout["stem"]]:
@@ -141,8 +162,8 @@ def _proof(view: RunView) -> None:
             st.caption("Take away can also cut what is dead at the newest checkpoint of a run that ended early.")
         return
     result = view.result
-    with theme.card("Cut and proof", sentences.certificate(result["certificate"]), key="proof"):
-        removed = ", ".join(sentences.plural(n, kind) for kind, n in result["removed"].items() if n) or "nothing"
+    with theme.card("Cut and proof", parts.proof(view), key="proof"):
+        removed = removal(result)
         macs, params = result["macs_per_image"], result["params"]
         st.markdown(
             f"Removed: **{removed}**. MACs {sentences.amount(macs['dense'])} → **{sentences.amount(macs['compact'])}**, "

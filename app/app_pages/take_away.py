@@ -27,7 +27,7 @@ LOAD = """from core.structure import load
 
 # a plain torch network, no pickle
 network = load("{name}")
-# images: (N, {shape}), normalised
+# images: (N, {shape}), as said above
 answer = network(images)
 """
 
@@ -54,11 +54,7 @@ def page() -> None:
 
 def _network(row: Run | None, view: RunView) -> None:
     result, file = view.result, view.folder.compact
-    sentence = (
-        sentences.certificate(result["certificate"])
-        if result
-        else "Not cut yet: the compact network is written when training ends."
-    )
+    sentence = parts.proof(view) if result else "Not cut yet: the compact network is written when training ends."
     with theme.card("The compact network", sentence, key="take-network"):
         if result is None or not file.exists():
             command = f"python -m core compact {view.name} -o compact.safetensors"
@@ -92,8 +88,17 @@ def _network(row: Run | None, view: RunView) -> None:
             width="stretch",
         )
         info = DATASETS[view.started["config"]["dataset"]]
-        st.caption("To use it:")
+        st.caption(f"To use it, in the Espalier folder with its environment active. {normalisation(view)}")
         st.code(LOAD.format(name=name, shape=", ".join(str(n) for n in info.shape)), language="python")
+
+
+def normalisation(view: RunView) -> str:
+    """How images must be prepared, in a sentence; empty for runs recorded before it was kept."""
+    data = view.started.get("data") or {}
+    if not data:
+        return ""
+    mean, std = (", ".join(f"{v:.4g}" for v in data[key]) for key in ("mean", "std"))
+    return f"Images: white is 1, minus mean ({mean}), divided by standard deviation ({std}), channel by channel."
 
 
 def _numbers(view: RunView) -> None:

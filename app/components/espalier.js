@@ -172,9 +172,10 @@ function show(view, epoch) {
   const share = data.macs_share ? at(data.macs_share, epoch) : dense ? macs / dense : null;
   const residual = view.slots.some((slot) => slot.block.skip !== "none");
   say(view.readout, [residual ? `${blocks} of ${view.slots.length} blocks` : null, all ? `${count(units)} of ${count(all)} filters alive` : null, share == null ? null : `${percent(share)} of the MACs`].filter(Boolean).join(" · "));
-  say(view.say, data.say ?? "");
-  view.say.style.display = data.say ? "" : "none";
-  put(view.svg, { "aria-label": `${data.network ?? "Network"} at epoch ${epoch}. ${data.say ?? ""}` });
+  const sentence = data.says?.[epoch] ?? data.say ?? "";
+  say(view.say, sentence);
+  view.say.style.display = sentence ? "" : "none";
+  put(view.svg, { "aria-label": `${data.network ?? "Network"} at epoch ${epoch}. ${sentence}` });
   const last = Math.max(data.total_epochs ?? 0, data.epoch_now, 1);
   say(view.now, String(epoch));
   say(view.of, ` of ${last}`);
@@ -265,6 +266,8 @@ function spark(view, box, block) {
     const s = state(view, block, e);
     return s.dead ? 0 : s.total ? s.alive / s.total : factors?.length ? Math.abs(s.factor) / (s.start || 1) : 1;
   });
+  const told = block.convs.some((c) => c.site) ? "share of filters alive, over the epochs" : "factor as a share of its start, over the epochs";
+  element(box, "p", { class: "label" }, told);
   const svg = element(box, "svg", { viewBox: "0 0 100 34", preserveAspectRatio: "none" });
   const x = (e) => (100 * e) / (count - 1), y = (share) => 33 - 30 * Math.min(1.05, share);
   element(svg, "path", { class: "base", d: "M0 33H100" });

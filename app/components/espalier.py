@@ -7,6 +7,7 @@ The data says what exists and what lived when; the picture is espalier.js with i
                  "convs": [{"path", "site", "label", "total", "macs", "params"}]}]}],
      "alive": {site: counts}, "factor": {block site: values}, "died": {site: epoch or None},
      "markers": [{"epoch", "label"}], "selected": {"site", "epoch"}, "say", "follow", "playing",
+     "says": optional, the sentence of every epoch,
      "run": optional, a new one starts the view afresh, "macs_share": optional, fractions 0-1 per epoch}
 
 ``skip`` is ``identity``, ``pad``, ``projection`` or ``none``. A convolution without a site keeps its width.

@@ -172,6 +172,6 @@ const {{ data, layout, dark }} = JSON.parse(document.getElementById("figure").te
 const twin = matchMedia("(prefers-color-scheme: dark)").matches ? dark : {{}};
 const recolour = (v) => typeof v === "string" ? twin[v] ?? v : Array.isArray(v) ? v.map(recolour)
   : v && typeof v === "object" ? Object.fromEntries(Object.entries(v).map(([k, x]) => [k, recolour(x)])) : v;
-Plotly.newPlot("chart", recolour(data), recolour(layout), {{ displaylogo: false, responsive: true }});
+Plotly.newPlot("chart", recolour(data), recolour(layout), {{ displaylogo: false, responsive: true, modeBarButtonsToRemove: ["sendChartToCloud", "lasso2d", "select2d"], toImageButtonOptions: {{ format: "svg" }} }});
 </script></body></html>
 """

@@ -39,7 +39,7 @@ function draw(chart) {
   layout.autosize = true;
   delete layout.width;
   layout.height = chart.wanted.height;
-  const config = { displaylogo: false, responsive: false, displayModeBar: "hover", modeBarButtonsToRemove: ["lasso2d", "autoScale2d"], toImageButtonOptions: { format: "svg", filename: revision } };
+  const config = { displaylogo: false, responsive: false, displayModeBar: "hover", modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "sendChartToCloud"], toImageButtonOptions: { format: "svg", filename: revision } };
   window.Plotly.react(chart, recolour(spec.data, swap), layout, config).then(() => {
     if (chart.drawn) return;
     chart.drawn = true;

@@ -15,7 +15,7 @@ from core.data import missing
 from core.data.names import DATASETS
 from core.errors import BadInput, one_of
 from core.runs.folder import Recorder, RunFolder
-from core.runs.home import DISPATCHER_LOCK, data_dir, spawn
+from core.runs.home import DISPATCHER_LOCK, data_dir, reap, spawn
 from core.runs.store import OVER, Run, Store
 
 SETTLING_S = 10.0  # a folder younger than this may still be getting its row
@@ -115,6 +115,7 @@ def ensure_dispatcher(root: Path) -> None:
 
 def wake_dispatcher(store: Store) -> None:
     """Start a dispatcher where a run waits and none lives (after a restart of the machine, say)."""
+    reap()
     if store.next_queued() is None:
         return
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+_children: list[subprocess.Popen[bytes]] = []
 DISPATCHER_LOCK = "dispatcher.lock"
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -78,5 +79,11 @@ def spawn(module: str, *arguments: str, log: Path) -> int:
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, close_fds=True,
             start_new_session=os.name == "posix", creationflags=flags, cwd=PROJECT, env=environment,
         )  # fmt: skip
-    process.returncode = 0  # detached on purpose: no warning when this handle is dropped
+    _children.append(process)
+    reap()
     return process.pid
+
+
+def reap() -> None:
+    """Take leave of detached processes that have ended, so that they do not linger as zombies."""
+    _children[:] = [child for child in _children if child.poll() is None]

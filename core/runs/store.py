@@ -279,6 +279,12 @@ class Store:
                 raise WrongMoment(
                     f"run {run} must be living to {control}; it is {row.state}; start a new one or resume it"
                 )
+            if control != "strength":  # an impatient second click asks nothing new
+                same = select(Control.seq).where(
+                    Control.run == run, Control.control == control, Control.applied.is_(None)
+                )
+                if (seq := session.scalars(same.limit(1)).first()) is not None:
+                    return seq
             request = Control(run=run, control=control, kind=kind, value=value, created=time.time())
             session.add(request)
             session.flush()

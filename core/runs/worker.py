@@ -48,7 +48,13 @@ class LiveControls(Controls):
         """Replays of this step first, then whatever was asked since."""
         with self._lock:
             asked, self._asked = self._asked, []
-        return [*super().due(step), *asked]
+        once: list[Request] = []
+        for request in asked:
+            if request.control != "strength" and any(r.control == request.control for r in once):
+                self.applied(request, step)  # the same thing asked twice before one step
+            else:
+                once.append(request)
+        return [*super().due(step), *once]
 
     def wait(self) -> Request:
         """The next request; looks every tenth of a second."""

@@ -1,0 +1,106 @@
+"""The figures of the Live page: cards laid out two by two, only those that have something to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, sentences, speed_charts, theme
+from app.app_pages import parts
+from app.runs import RunView
+
+SWINGS = "Swings are normal while the learning rate is high: batch norm's running statistics lag behind the weights."
+SHRINK = "Factors start at 1; every step pulls them down by rate times strength. At exactly zero a filter is dead. Click a block above for another layer."
+
+
+def figures(view: RunView) -> None:
+    """Accuracy and loss, survival, factors, speed, the log."""
+    learning = any(view.learns(s["site"]) for s in view.sites)
+    blocks = [s["site"] for s in view.sites if s["kind"] == "block" and view.learns(s["site"])]
+    cards: list[Callable[[RunView], None]] = [_accuracy, _survival if learning else _no_survival]
+    cards += [_streams] if parts.selected_site(view) else []
+    cards += [_blocks] if blocks else []
+    cards += [_speed if view.speeds else _no_speed, _log]
+    for i in range(0, len(cards), 2):
+        for column, card in zip(st.columns(2), cards[i : i + 2], strict=False):
+            with column:
+                card(view)
+
+
+def _accuracy(view: RunView) -> None:
+    table = view.table()
+    note = "" if view.layout["network"] == "lenet" else SWINGS
+    spec = charts.accuracy_and_loss(table, view.markers())
+    parts.chart("Accuracy and loss", spec, table, key="accuracy", height=330, note=note)
+
+
+def _survival(view: RunView) -> None:
+    share = view.survival()
+    names = {site: parts.short(site) for site in share.index}
+    spec = charts.survival_heatmap(share, parts.stage_rows(view), view.markers(), names)
+    parts.chart("Survival: share of filters alive, layer by epoch", spec, share.round(3), key="survival", height=330)
+
+
+def _no_survival(view: RunView) -> None:
+    with theme.card("Survival", "This phase learns no structure: nothing drives a filter to zero.", key="no-survival"):
+        st.caption("Compare it with a run under SSS: the dense control is what that one has to match.")
+
+
+def _streams(view: RunView) -> None:
+    site = parts.selected_site(view)
+    assert site is not None
+    streams, noun = view.streams(site), view.noun(site)
+    spec = charts.factor_streams(streams, parts.short(site), view.markers(), noun=noun)
+    note = (
+        SHRINK if noun == "factor" else "The length of every filter's weights; click a block above for another layer."
+    )
+    title = f"{noun.capitalize()}s of {parts.short(site)}"
+    parts.chart(title, spec, streams.round(4), key="streams", height=320, note=note)
+
+
+def _blocks(view: RunView) -> None:
+    frame = pd.DataFrame({site: values for site, values in view.block_factors().items() if view.learns(site)})
+    frame = frame.rename(columns=parts.short)
+    spec = charts.factor_streams(frame, "blocks", view.markers())
+    parts.chart("Factors of the residual blocks", spec, frame.round(4), key="blocks", height=320)
+
+
+def _speed(view: RunView) -> None:
+    frame = pd.DataFrame(view.speeds)[["epoch", "measured", "low", "high", "promised", "n"]]
+    last = view.speeds[-1]
+    where = f"{sentences.plural(last['threads'], 'thread')}, {last['cpu']}, batch {last['batch']}"
+    note = f"n = {last['n']} interleaved pairs, {where}. The Speed page says why time and MACs part."
+    spec = speed_charts.speed_curve(frame, view.markers())
+    parts.chart("Speed if it were cut now", spec, frame.round(3), key="speed", height=280, note=note)
+
+
+def _no_speed(view: RunView) -> None:
+    sentence = "Not measured yet: Measure speed does it at once, without waiting for the end."
+    with theme.card("Speed if it were cut now", sentence, key="no-speed"):
+        st.caption("Training pauses for about a second meanwhile, so that neither spoils the other.")
+
+
+def _log(view: RunView) -> None:
+    """What happened, newest first."""
+    told = (
+        f"{sentences.plural(len(view.log), 'event')} so far, newest first." if view.log else "Nothing has happened yet."
+    )
+    with theme.card("Event log", told, key="log"):
+        if view.log:
+            rows = [{"epoch": e["epoch"], "step": e["step"], "what": _words(e)} for e in reversed(view.log[-200:])]
+            st.dataframe(pd.DataFrame(rows), hide_index=True, height=232, key="log-table")
+
+
+def _words(event: dict[str, Any]) -> str:
+    kind = event["type"]
+    if kind == "collapsed":
+        takes = f", and with it {', '.join(parts.short(s) for s in event['takes'])}" if event["takes"] else ""
+        return f"✕ {parts.short(event['site'])} died{takes}"
+    if kind == "revived":
+        return f"↺ {parts.short(event['site'])} came back"
+    if kind == "steered":
+        return f"strength on {event['kind']}s {event['before']:g} → {event['value']:g}"
+    return str(event.get("text") or kind)

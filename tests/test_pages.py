@@ -124,6 +124,8 @@ def test_a_run_that_does_not_exist_is_one_sentence_and_no_traceback(runs):
     at.query_params["run"] = "nobody"
     at.run()
     assert not at.exception
+    shown = page_guarded("live", "nobody")
+    assert any("This run is not here; choose one on the left" in e.value for e in shown.error)
 
 
 def test_the_dashboard_draws_with_runs_in_the_sidebar(runs, run_state):

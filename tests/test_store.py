@@ -253,3 +253,13 @@ def test_a_store_of_the_first_version_is_brought_up_to_this_one(store):
     db.close()
     again = Store(store.root)
     assert again.get(run).data is None and again.get(run).preset == "digits-sss"
+
+
+def test_asking_twice_before_it_takes_effect_asks_once(store):
+    run = new_run(store, CONFIG)
+    store.claim(run, *home.identity())
+    first = steer(store, run, "pause")
+    assert steer(store, run, "pause") == first
+    store.mark_applied(first, 3)
+    assert steer(store, run, "pause") != first
+    assert steer(store, run, "strength", "filter=0.1") != steer(store, run, "strength", "filter=0.1")

@@ -203,3 +203,10 @@ def test_subnormal_numbers_are_flushed_in_every_computing_thread():
     tiny = torch.full((1 << 20,), 1e-30)
     assert float((tiny * 1e-12).abs().max()) == 0.0
     assert not math.isnan(float(tiny.sum()))
+
+
+def test_the_lenet_preset_removes_filters_and_keeps_its_accuracy():
+    _, result = finished(with_settings(preset("digits-lenet").config, {"measure_every": 0, "threads": 1}))
+    assert result["certificate"]["verdict"] == "exact"
+    assert result["macs_per_image"]["compact"] < 0.5 * result["macs_per_image"]["dense"]
+    assert result["accuracy"]["compact"] > 0.9

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from core.config import RunConfig
-
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -160,8 +158,3 @@ TYPES = {
     "Checkpointed": "checkpointed", "Notice": "notice", "Paused": "paused", "Continued": "continued",
     "Stopped": "stopped", "Finished": "finished",
 }  # fmt: skip
-
-
-def config_of(event: Started) -> RunConfig:
-    """The settings an attempt runs with."""
-    return RunConfig.model_validate(event.config)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 
 from app import charts, glossary, sentences, speed_charts
-from app.components.figure_parts import DARK, figure_html, themed
+from app.components.figure_parts import figure_html
 
 NUM_EPOCHS, NUM_SITES = 61, 20
 MARKERS = [{"epoch": 18, "label": "strength 0.01 → 0.02"}]
@@ -186,15 +186,6 @@ def test_points_of_the_trade_off_are_never_joined_and_papers_are_hollow(specs):
     assert [trace["marker"]["symbol"] for trace in data if "paper" in trace["name"]] == ["diamond-open"]
     assert "error_y" in data[0]
     assert len({trace["marker"]["symbol"] for trace in data}) == len(data)
-
-
-def test_the_dark_palette_replaces_colours_and_nothing_else(specs):
-    spec = specs["deaths"]
-    dark = themed(spec, dark=True)
-    assert themed(spec, dark=False) is spec
-    assert dark["data"][0]["line"]["color"] == DARK[spec["data"][0]["line"]["color"]]
-    assert dark["data"][0]["y"] == spec["data"][0]["y"]
-    assert not set(DARK) & {value.strip('"') for value in json.dumps(dark).split(", ")}
 
 
 def test_an_exported_figure_carries_everything(specs):

@@ -107,11 +107,6 @@ def with_markers(layout: dict[str, Any], markers: Sequence[Mapping[str, Any]]) -
     return {**layout, "shapes": shapes, "annotations": notes, "margin": margin}
 
 
-def themed(spec: Spec, dark: bool) -> Spec:
-    """The spec in the palette of a dark page (a copy), or unchanged."""
-    return swapped(spec, DARK) if dark else spec
-
-
 def plain_numbers(column: pd.Series, digits: int) -> list[float | int | None]:
     """Rounded plain numbers; what is not finite is a gap."""
     values = [round(float(value), digits) if is_finite(value) else None for value in column]
@@ -136,16 +131,6 @@ def along(epochs: Sequence[int]) -> dict[str, Any]:
     """Where a line's points stand: start and step where they are even, which says the same in few bytes."""
     steps = {after - before for before, after in itertools.pairwise(epochs)}
     return {"x0": epochs[0], "dx": steps.pop()} if len(steps) == 1 else {"x": list(epochs)}
-
-
-def swapped(value: Any, colours: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        return colours.get(value, value)
-    if isinstance(value, list):
-        return [swapped(item, colours) for item in value]
-    if isinstance(value, dict):
-        return {key: swapped(item, colours) for key, item in value.items()}
-    return value
 
 
 def figure_html(spec: Spec, title: str) -> str:

@@ -30,6 +30,7 @@ from app.components.figure_parts import (
     base_layout,
     colour_scale,
     end_label,
+    epoch_axis,
     figure,
     plain_numbers,
     rule,
@@ -76,7 +77,7 @@ def accuracy_and_loss(epochs: pd.DataFrame, markers: Sequence[Mapping[str, Any]]
         gap = 17 if first["y"] >= second["y"] else -17
         first["yshift"], second["yshift"] = gap, -gap
     layout = base_layout(
-        xaxis=titled_axis("epoch", anchor="y2", rangemode="tozero"),
+        xaxis=epoch_axis(int(table["epoch"].max()) if len(table) else 0, anchor="y2", rangemode="tozero"),
         yaxis=titled_axis("accuracy, %", domain=[0.45, 1], range=_late_range(table)),
         yaxis2=titled_axis("loss", domain=[0, 0.33], rangemode="tozero"),
         annotations=notes,
@@ -147,7 +148,7 @@ def survival_heatmap(
                           "showarrow": False, "xanchor": "center", "font": {"size": 11.5, "color": SOFT}})  # fmt: skip
         row += count
     layout = base_layout(
-        xaxis=titled_axis("epoch", showgrid=False, range=[epochs[0] - 0.5, epochs[-1] + 0.5] if epochs else None),
+        xaxis=epoch_axis(epochs[-1] if epochs else 0, showgrid=False, range=[epochs[0] - 0.5, epochs[-1] + 0.5] if epochs else None),
         yaxis=titled_axis("", showgrid=False, autorange="reversed", type="category", tickvals=shown,
                     ticktext=[names.get(site, site) for site in shown]),
         shapes=shapes, annotations=notes, margin={"l": 70, "r": 62, "t": 22, "b": 40},
@@ -185,7 +186,7 @@ def factor_streams(
         colour = DYING if dead else LEAF
         data.append(
             {
-                "type": "scatter", "mode": "lines", "name": name, **along(epochs), "customdata": [str(unit)],
+                "type": "scatter", "mode": "lines" if len(epochs) > 1 else "markers", "name": name, **along(epochs), "customdata": [str(unit)],
                 "y": [None if value == 0 or not math.isfinite(value) else float(f"{value:.3g}") for value in column],
                 "line": {"color": colour, "width": 2 if few else 1, "dash": "dash" if dead else "solid"},
                 "opacity": 1 if few else 0.6, "hovertemplate": f"{html.escape(name)}: %{{y:.3g}}<extra></extra>",
@@ -228,7 +229,7 @@ def factor_streams(
         notes.append({"text": text, "xref": "paper", "yref": "paper", "x": 1, "y": 1.02, "showarrow": False, "xanchor": "right",
                       "yanchor": "bottom", "font": {"size": 11, "color": SOFT}})  # fmt: skip
     layout = base_layout(
-        xaxis=titled_axis("epoch", anchor="y2", rangemode="tozero"),
+        xaxis=epoch_axis(epochs[-1] if epochs else 0, anchor="y2", rangemode="tozero"),
         yaxis=titled_axis(
             f"{noun}, log scale", domain=[0.34, 1], type="log", exponentformat="power", dtick=1, nticks=6
         ),
@@ -275,7 +276,7 @@ def death_timeline(
             }
         )  # fmt: skip
     layout = base_layout(
-        xaxis=titled_axis("epoch", rangemode="tozero"),
+        xaxis=epoch_axis(epochs[-1] if epochs else 0, rangemode="tozero"),
         yaxis=titled_axis("alive, %", range=[0, 106], tickvals=[0, 25, 50, 75, 100]),
         annotations=[end_label(y, text, colour, "y") for y, text, colour in spread_apart(ends, 7.5)],
         hovermode="x unified",

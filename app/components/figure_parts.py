@@ -68,6 +68,12 @@ def titled_axis(title: str, **more: Any) -> dict[str, Any]:
     return {**base, **{key: value for key, value in more.items() if value is not None}}
 
 
+def epoch_axis(last: int, **more: Any) -> dict[str, Any]:
+    """The axis of epochs up to `last`: whole numbers, also while there are only a few."""
+    few = {"dtick": 1} if last < 6 else {}  # no fixed range: a changing one would undo a person's zoom
+    return titled_axis("epoch", **more | few)
+
+
 def rule(color: str, width: float, dash: str = "solid", **where: Any) -> dict[str, Any]:
     return {"type": "line", "line": {"color": color, "width": width, "dash": dash}, **where}
 

@@ -37,26 +37,27 @@ def _history(view: RunView) -> dict[str, Any]:
     }  # fmt: skip
     if len(table) <= MAX_SHARES:
         data["macs_share"] = (table["macs"] / layout["macs"]).round(4).tolist()
-    data["says"] = _says(view, data)
-    data["say"] = data["says"][-1] if data["says"] else "Before training everything is alive."
+    data["says"], data["say"] = _says(view, data)
     return packed(data)
 
 
-def _says(view: RunView, data: dict[str, Any]) -> list[str]:
-    """The espalier's sentence at every epoch, so that it follows the scrubber; of very long runs only the newest."""
+def _says(view: RunView, data: dict[str, Any]) -> tuple[list[str], str]:
+    """The sentence of every epoch (none where there are very many), so that it follows the scrubber; and the newest."""
     table = view.table()
     last = min(view.newest_epoch, len(table) - 1)
-    first = len(view.says) if last < MAX_SAYS else last
-    for at in range(first, last + 1):
+
+    def said(at: int) -> str:
         row = table.iloc[at]
-        said = sentences.network(
+        return sentences.network(
             data, at, macs=row["macs"], macs_dense=view.layout["macs"], accuracy=row["val_accuracy"]
         )
-        if last < MAX_SAYS:
-            view.says.append(said)
-        else:
-            return [said]
-    return list(view.says)
+
+    if last < 0:
+        return [], "Before training everything is alive."
+    if last >= MAX_SAYS:
+        return [], said(last)
+    view.says += [said(at) for at in range(len(view.says), last + 1)]
+    return list(view.says), view.says[-1]
 
 
 def _stages(view: RunView, alive: dict[str, np.ndarray]) -> list[dict[str, Any]]:

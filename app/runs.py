@@ -67,8 +67,9 @@ class RunView:
         """Take in what was recorded since the last look; start over where a new attempt rolled back."""
         with self._lock:
             file = self.folder.path / "events.jsonl"
-            identity = file.stat().st_ino if file.exists() else 0
-            if identity != self._file_id:
+            found = file.stat() if file.exists() else None
+            identity = found.st_ino if found else 0
+            if identity != self._file_id or (found and found.st_size < self._offset):
                 self._forget()
                 self._file_id = identity
             events, self._offset = self.folder.events(self._offset)
@@ -84,8 +85,8 @@ class RunView:
         return self
 
     def kept(self, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` gives, made anew only when an epoch was added."""
-        done = (len(self.epochs), len(self.log), len(self.speeds), self.result is not None)
+        """What `make` gives, made anew only when something was recorded since."""
+        done = (len(self.epochs), len(self.alive), len(self.log), len(self.speeds), self.result is not None)
         if name not in self._tables or self._tables[name][0] != done:
             self._tables[name] = (done, make())
         return self._tables[name][1]

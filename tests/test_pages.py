@@ -214,3 +214,26 @@ def test_a_folder_copied_into_the_runs_folder_is_taken_in(runs, monkeypatch):
     assert adopt(runs) == ["from-elsewhere"] and adopt(runs) == []
     assert runs.get("from-elsewhere").state == "finished"
     assert not page("live", "from-elsewhere").exception
+
+
+def test_a_look_between_the_epoch_and_its_structure_is_made_good_by_the_next(runs, run_state):
+    from app.runs import RunView
+    from core.runs.folder import RunFolder
+
+    folder = runs.root / run_state("stopped")
+    whole = (folder / "alive.u8").read_bytes()
+    units = sum(site["total"] for site in RunFolder(folder).sites())
+    (folder / "alive.u8").write_bytes(whole[:-units])
+    view = RunView("x", RunFolder(folder)).refresh()
+    early = view.counts().shape[1]
+    (folder / "alive.u8").write_bytes(whole)
+    assert view.refresh().counts().shape[1] == early + 1 == len(view.epochs)
+
+
+def test_every_epoch_has_its_sentence_and_the_first_one_says_that_all_is_alive(runs):
+    import json
+
+    at = page("structure", "demo")
+    tree = next(json.loads(b.proto.json) for b in at.get("bidi_component") if '"stages"' in b.proto.json)
+    assert len(tree["says"]) == tree["epoch_now"] + 1 and tree["says"][-1] == tree["say"]
+    assert tree["says"][0].startswith("Before training everything is alive")

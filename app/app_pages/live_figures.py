@@ -33,14 +33,16 @@ def figures(view: RunView) -> None:
 def _accuracy(view: RunView) -> None:
     table = view.table()
     note = "" if view.layout["network"] == "lenet" else SWINGS
-    spec = charts.accuracy_and_loss(table, view.markers())
+    spec = view.kept("accuracy figure", lambda: charts.accuracy_and_loss(table, view.markers()))
     parts.chart("Accuracy and loss", spec, table, key="accuracy", height=330, note=note)
 
 
 def _survival(view: RunView) -> None:
     share = view.survival()
     names = {site: parts.short(site) for site in share.index}
-    spec = charts.survival_heatmap(share, parts.stage_rows(view), view.markers(), names)
+    spec = view.kept(
+        "survival figure", lambda: charts.survival_heatmap(share, parts.stage_rows(view), view.markers(), names)
+    )
     parts.chart("Survival: share of filters alive, layer by epoch", spec, share.round(3), key="survival", height=330)
 
 
@@ -53,7 +55,9 @@ def _streams(view: RunView) -> None:
     site = parts.selected_site(view)
     assert site is not None
     streams, noun = view.streams(site), view.noun(site)
-    spec = charts.factor_streams(streams, parts.short(site), view.markers(), noun=noun)
+    spec = view.kept(
+        f"{site} figure", lambda: charts.factor_streams(streams, parts.short(site), view.markers(), noun=noun)
+    )
     note = (
         SHRINK if noun == "factor" else "The length of every filter's weights; click a block above for another layer."
     )
@@ -64,7 +68,7 @@ def _streams(view: RunView) -> None:
 def _blocks(view: RunView) -> None:
     frame = pd.DataFrame({site: values for site, values in view.block_factors().items() if view.learns(site)})
     frame = frame.rename(columns=parts.short)
-    spec = charts.factor_streams(frame, "blocks", view.markers())
+    spec = view.kept("blocks figure", lambda: charts.factor_streams(frame, "blocks", view.markers()))
     parts.chart("Factors of the residual blocks", spec, frame.round(4), key="blocks", height=320)
 
 

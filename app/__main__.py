@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
+import time
+import webbrowser
 from pathlib import Path
 
 import typer
@@ -23,15 +26,27 @@ def first_free(port: int) -> int:
     )
 
 
+def open_when_up(port: int, timeout_s: float = 60.0) -> None:
+    """Open a browser window as soon as somebody answers at `port`; give up after a minute."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if not probe.connect_ex(("127.0.0.1", port)):
+                webbrowser.open(f"http://127.0.0.1:{port}")
+                return
+        time.sleep(0.2)
+
+
 def serve(
     port: int = typer.Option(8501, help="Port on this machine."),
     browser: bool = typer.Option(True, "--browser/--no-browser", help="Open a browser window."),
 ) -> None:
     """Serve the dashboard on this machine until Ctrl-C."""
     port = first_free(port)
-    sys.argv = [
-        "streamlit", "run", str(HERE / "main.py"), f"--server.port={port}", f"--server.headless={str(not browser).lower()}",
-    ]  # fmt: skip
+    if browser:
+        threading.Thread(target=open_when_up, args=(port,), daemon=True).start()
+    # Headless always: otherwise Streamlit shows its own advice to app developers over the dashboard.
+    sys.argv = ["streamlit", "run", str(HERE / "main.py"), f"--server.port={port}", "--server.headless=true"]
     streamlit_cli.main()
 
 

@@ -237,3 +237,31 @@ def test_every_epoch_has_its_sentence_and_the_first_one_says_that_all_is_alive(r
     tree = next(json.loads(b.proto.json) for b in at.get("bidi_component") if '"stages"' in b.proto.json)
     assert len(tree["says"]) == tree["epoch_now"] + 1 and tree["says"][-1] == tree["say"]
     assert tree["says"][0].startswith("Before training everything is alive")
+
+
+def test_the_browser_opens_when_the_dashboard_answers_and_a_taken_port_is_passed_over(monkeypatch):
+    import socket
+
+    from app import __main__ as launcher
+
+    opened = []
+    monkeypatch.setattr(launcher.webbrowser, "open", opened.append)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        launcher.open_when_up(port, timeout_s=5)
+        assert launcher.first_free(port) > port
+    launcher.open_when_up(1, timeout_s=0.3)
+    assert opened == [f"http://127.0.0.1:{port}"]
+
+
+def test_the_dashboard_is_served_without_advice_to_app_developers(monkeypatch):
+    from app import __main__ as launcher
+
+    monkeypatch.setattr(launcher.streamlit_cli, "main", lambda: None)
+    monkeypatch.setattr(launcher, "open_when_up", lambda port: None)
+    monkeypatch.setattr("sys.argv", [])
+    for browser in (True, False):
+        launcher.serve(port=8501, browser=browser)
+        assert "--server.headless=true" in launcher.sys.argv

@@ -214,19 +214,30 @@ class Twice(nn.Module):
         return self.b(torch.sigmoid(self.b(torch.sigmoid(self.a(x)))))
 
 
-def test_weights_used_twice_run_as_they_are_and_the_plan_says_so():
+def test_weights_used_twice_are_cut_for_each_use():
     network = oracles.settle(Twice(), (8, 3, 12, 12))
     with torch.no_grad():
         network.a.weight[[0, 2]] = 0
         network.b.weight[[1]] = 0
     plan, compact = cut(network)
-    assert plan.removed == {"a/filter": [0, 2]}
-    assert {(r.site, r.reason) for r in plan.refilled} == {("b", "its weights are used 2 times")}
+    assert plan.removed == {"a/filter": [0, 2], "b/filter": [1]} and not plan.refilled
+    same(network, compact)
+
+
+def test_weights_used_twice_in_the_same_way_stay_one_module():
+    network = oracles.settle(nn.Sequential(Twice(), nn.Sigmoid()), (8, 3, 12, 12))
+    with torch.no_grad():
+        for layer in (network[0].a, network[0].b):
+            layer.weight[[0, 2]] = 0
+            layer.bias[[0, 2]] = -1e6  # sigmoid: exactly 0
+    plan, compact = cut(network)
+    assert plan.removed == {"0.a/filter": [0, 2], "0.b/filter": [0, 2]}
+    assert [path for path, module in compact.named_modules() if isinstance(module, nn.Conv2d)] == ["0.a", "0.b"]
     same(network, compact)
 
 
 class Unknown(nn.Module):
-    """Softmax over channels, a product, shape arithmetic, a raw parameter: nothing the knife knows."""
+    """Softmax over channels, a sort, a matrix product; beside them what is known: shape arithmetic, a raw parameter."""
 
     def __init__(self):
         super().__init__()
@@ -239,7 +250,8 @@ class Unknown(nn.Module):
         z = F.conv2d(self.depthwise(y) * y, self.kernel)
         z = z + self.b(y).softmax(1)
         n, c, h, w = z.shape
-        return torch.cat([z.view(n, c, h * w).mean(2), y.permute(0, 2, 3, 1).mean((1, 2))], 1)
+        z = z.view(n, c, h * w)
+        return torch.cat([(z @ z.transpose(1, 2)).mean(2), torch.cumsum(y, 1).permute(0, 2, 3, 1).mean((1, 2))], 1)
 
 
 def test_unknown_operations_see_the_full_width_and_upstream_filters_still_go():
@@ -249,7 +261,7 @@ def test_unknown_operations_see_the_full_width_and_upstream_filters_still_go():
     plan, compact = cut(network)
     assert plan.removed == {"a/filter": [0, 2]}
     operations = {r.operation for r in plan.refilled}
-    assert {"Conv2d", "mul", "conv2d", "softmax"} <= operations
+    assert operations == {"matmul", "cumsum", "softmax"}
     assert all(r.reason for r in plan.refilled)
     same(network, compact)
 

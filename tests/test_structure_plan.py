@@ -155,8 +155,9 @@ def test_masked_sites_that_do_not_exist_are_refused(network, masked, says):
 
 
 def test_masking_a_layer_that_cannot_be_narrowed_is_refused():
-    network = oracles.settle(nn.Sequential(nn.Conv2d(3, 6, 3, groups=3)), (8, 3, 12, 12))
-    with pytest.raises(PlanError, match=r"0/filter cannot be narrowed .grouped"):
+    network = oracles.settle(nn.Sequential(nn.Conv2d(3, 6, 3)), (8, 3, 12, 12))
+    network[0].register_forward_hook(lambda module, args, out: out * 2)
+    with pytest.raises(PlanError, match=r"0/filter cannot be narrowed .it has forward hooks"):
         plan_zeros(network, EXAMPLE, masked={"0/filter": [0]})
 
 

@@ -8,16 +8,25 @@ from __future__ import annotations
 import copy
 import itertools
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from core.structure.rule import Rule
-from core.structure.values import ALIVE, FIELD, Flow, Layout, Op, Raw, Val, Value
+from core.structure.values import ALIVE, FIELD, Flow, Layout, Op, Raw, Val, Value, along
 
 SUFFIX = {ALIVE: "", FIELD: "_field"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a parameter of the new network comes from, and how a tensor shaped like the old one is cut like it."""
+
+    source: str
+    cut: Callable[[Tensor], Tensor]
 
 
 class Build:
@@ -26,10 +35,11 @@ class Build:
     def __init__(self, flow: Flow, rules: Mapping[str, Rule]) -> None:
         self.flow, self.rules = flow, rules
         self.graph, self.root = fx.Graph(), nn.Module()
-        self.nodes: list[tuple[fx.Node, int]] = []  # every node with channels, and how many
+        self.nodes: list[tuple[fx.Node, int, int]] = []  # every node with channels: how many, along which dimension
         self.home: dict[int, dict[int, tuple[Tensor, Tensor]]] = {ALIVE: {}, FIELD: {}}
         self.raw: dict[int, fx.Node] = {}
         self.batch_source: fx.Node | None = None
+        self.origins: dict[str, Origin] = {}
         self._once: dict[Any, fx.Node] = {}
         weight = next((p for p in flow.traced.root.parameters() if p.is_floating_point()), torch.zeros(()))
         self.dtype, self.device = weight.dtype, weight.device
@@ -42,14 +52,43 @@ class Build:
     def method(self, name: str, *args: Any) -> fx.Node:
         return self.graph.call_method(name, args)
 
-    def module(self, path: str, suffix: str, module: nn.Module, *args: Any) -> fx.Node:
-        """Put `module` at `path` of the new network and call it; with a suffix, at a name that nobody else has."""
+    def module(
+        self, path: str, suffix: str, module: nn.Module, *args: Any, cuts: Mapping[str, Origin] | None = None
+    ) -> fx.Node:
+        """Put `module` at `path` of the new network and call it; where the name is taken, at one that nobody else has.
+
+        A module that is there already and holds the same is called again. `cuts`: how each parameter was cut.
+        """
         free = path + suffix
-        while suffix and (has_path(self.root, free) or has_path(self.flow.traced.root, free)):
+        while has_path(self.root, free) or (free != path and has_path(self.flow.traced.root, free)):
+            if has_path(self.root, free) and same_module(self.root.get_submodule(free), module):
+                return self.graph.call_module(free, args)
             free += "_"
-        assert not has_path(self.root, free)
         put(self.root, free, module)
+        self.origins |= {f"{free}.{name}": origin for name, origin in (cuts or {}).items()}
         return self.graph.call_module(free, args)
+
+    def parameter(self, path: str, tensor: Tensor, cut: Callable[[Tensor], Tensor]) -> fx.Node:
+        """A parameter or buffer, cut, at its own path; at a free one where another cut of it stands there."""
+        value, free = cut(tensor.detach()).clone(), path
+        while (taken := attribute(self.root, free)) is not None or (
+            free != path and attribute(self.flow.traced.root, free) is not None
+        ):
+            if isinstance(taken, Tensor) and taken.shape == value.shape and torch.equal(taken, value):
+                return self.graph.get_attr(free)
+            free += "_"
+        *parents, name = free.split(".")
+        home = self.root
+        for parent in parents:
+            if not hasattr(home, parent):
+                home.add_module(parent, nn.Module())
+            home = getattr(home, parent)
+        if isinstance(tensor, nn.Parameter):
+            home.register_parameter(name, nn.Parameter(value, tensor.requires_grad))
+            self.origins[free] = Origin(path, cut)
+        else:
+            home.register_buffer(name, value)
+        return self.graph.get_attr(free)
 
     def once(self, key: Any, make: Any) -> fx.Node:
         """A node made at most once, for helpers that several consumers ask for."""
@@ -68,17 +107,21 @@ class Build:
 
         return self.once(("constant", tensor.dtype, tuple(tensor.shape), tuple(tensor.flatten().tolist())), make)
 
-    def numbers(self, vector: Tensor, rank: int) -> fx.Node:
-        """float64[k] as a buffer (1, k, 1, ...) of the network's type."""
-        return self.constant(vector.to(self.device, self.dtype).view(1, -1, *[1] * (rank - 2)))
+    def numbers(self, vector: Tensor, rank: int, axis: int = 1) -> fx.Node:
+        """float64[k] as a buffer (1, .., k, .., 1) of the network's type."""
+        return self.constant(along(vector.to(self.device, self.dtype), rank, axis))
 
     def indices(self, positions: Tensor) -> fx.Node:
         return self.constant(positions.to(self.device), "index")
 
-    def rerun(self, node: fx.Node, replace: Mapping[fx.Node, Any]) -> fx.Node:
-        """The original operation on other inputs; its module is copied once, at its own path."""
-        args = fx.map_arg(node.args, lambda n: replace[n])
-        kwargs = fx.map_arg(node.kwargs, lambda n: replace[n])
+    def rerun(self, node: fx.Node, replace: Mapping[fx.Node, Any], args: tuple | None = None) -> fx.Node:
+        """The original operation on other inputs; numbers come as they were, its module is copied once, at its path."""
+
+        def other(n: fx.Node) -> Any:
+            return replace[n] if n in replace else self.raw_of(n)
+
+        kwargs = fx.map_arg(node.kwargs, other)
+        args = fx.map_arg(node.args if args is None else args, other)
         if node.op == "call_module":
             path = str(node.target)
             if not has_path(self.root, path):
@@ -86,13 +129,21 @@ class Build:
                 if getattr(module, "inplace", False):
                     module.inplace = False  # type: ignore[assignment]
                 put(self.root, path, module)
+                whole = {f"{path}.{name}" for name, _ in module.named_parameters()}
+                self.origins |= {name: Origin(name, lambda tensor: tensor) for name in whole}
         return self.graph.create_node(node.op, node.target, args, kwargs)
+
+    def raw_of(self, node: fx.Node) -> fx.Node:
+        """What gives the number, or the other value without channels, that `node` gave."""
+        value = self.flow.values[node]
+        assert isinstance(value, Raw)
+        return self.raw[value.op]
 
     # ---- where channels live -----------------------------------------------------------------------------------
 
     def place(self, op: Op, stream: int, rows: Tensor, node: fx.Node) -> None:
         """Channel rows[i] of `op` is position i of `node`."""
-        self.nodes.append((node, len(rows)))
+        self.nodes.append((node, len(rows), op.axis))
         homes, positions = self._homes(op, stream)
         homes[rows] = len(self.nodes) - 1
         positions[rows] = torch.arange(len(rows))
@@ -122,10 +173,14 @@ class Build:
 
     def gather_any(self, val: Val, mask: Tensor, stream: int) -> tuple[fx.Node, Tensor]:
         """The masked entries in whatever order costs least, and that order."""
+        order = self.cheapest_order(val, mask, stream)
+        return self.gather(val, order, stream), order
+
+    def cheapest_order(self, val: Val, mask: Tensor, stream: int) -> Tensor:
+        """The masked entries in the order in which they were built."""
         entries = mask.nonzero().flatten()
         homes, positions = self.locate(val, entries, stream)
-        order = torch.argsort(homes * (int(positions.max()) + 1) + positions, stable=True)
-        return self.gather(val, entries[order], stream), entries[order]
+        return entries[torch.argsort(homes * (int(positions.max()) + 1) + positions, stable=True)]
 
     def gather(self, val: Val, entries: Tensor, stream: int) -> fx.Node:
         """Exactly these entries in this order: nothing, a narrow, or one cat and one index_select."""
@@ -140,48 +195,62 @@ class Build:
             pieces.append(self._take(source, positions[here]))
             arrived.append(here)
         order = torch.cat(arrived)
-        node = self.once(("cat", *pieces), lambda: self.call(torch.cat, pieces, 1))
+        node = self.once(("cat", val.axis, *pieces), lambda: self.call(torch.cat, pieces, val.axis))
         wanted = torch.argsort(order)
-        return node if bool((wanted == torch.arange(len(wanted))).all()) else self._select(node, wanted)
+        return node if in_order(wanted) else self.select(node, wanted, val.axis)
 
     def _take(self, source: int, positions: Tensor) -> fx.Node:
-        node, width = self.nodes[source]
+        node, width, axis = self.nodes[source]
         start, count = int(positions[0]), len(positions)
+        assert start >= 0
         if not bool((positions == torch.arange(start, start + count)).all()):
-            return self._select(node, positions)
+            return self.select(node, positions, axis)
         if count == width:
             return node
-        return self.once(("narrow", node, start, count), lambda: self.call(torch.narrow, node, 1, start, count))
+        key = ("narrow", node, axis, start, count)
+        return self.once(key, lambda: self.call(torch.narrow, node, axis, start, count))
 
-    def _select(self, node: fx.Node, positions: Tensor) -> fx.Node:
-        key = ("select", node, tuple(positions.tolist()))
-        return self.once(key, lambda: self.call(torch.index_select, node, 1, self.indices(positions)))
+    def select(self, node: fx.Node, positions: Tensor, axis: int) -> fx.Node:
+        """These positions of a value, in this order."""
+        key = ("select", node, axis, tuple(positions.tolist()))
+        return self.once(key, lambda: self.call(torch.index_select, node, axis, self.indices(positions)))
 
     def fill(self, val: Val, entries: Tensor, stream: int) -> fx.Node:
         """These entries at full width: constants, fields and (in the alive stream) alive channels, in order."""
-        state, rank = self.flow.state(val)[entries], len(val.shape)
+        state, rank, axis = self.flow.state(val)[entries], len(val.shape), val.axis
         if bool((state == stream).all()):
             return self.gather(val, entries, stream)
-        plane = self.plane(val)
-        node = self.numbers(self.flow.const(val)[entries], rank)
+        node = self.numbers(self.flow.const(val)[entries], rank, axis)
         fields, alive = (state == FIELD).nonzero().flatten(), (state == ALIVE).nonzero().flatten()
         assert stream == ALIVE or not len(alive), "an alive channel in a batch-free value"
-        if len(fields):
-            node = self.method("expand", node, 1, -1, *plane)
-            node = self.call(torch.index_copy, node, 1, self.indices(fields), self.gather(val, entries[fields], FIELD))
-        node = self.method("expand", node, self.batch() if stream == ALIVE else 1, -1, *plane)
+        if len(fields) == len(entries):
+            node = self.gather(val, entries, FIELD)
+        elif len(fields):
+            node = self.method("expand", node, *self.lengths(val, 1, -1))
+            here = self.gather(val, entries[fields], FIELD)
+            node = self.call(torch.index_copy, node, axis, self.indices(fields), here)
+        batch = self.batch() if stream == ALIVE else 1
+        node = self.method("expand", node, *self.lengths(val, batch, -1))
         if len(alive):
-            node = self.call(torch.index_copy, node, 1, self.indices(alive), self.gather(val, entries[alive], ALIVE))
+            here = self.gather(val, entries[alive], ALIVE)
+            node = self.call(torch.index_copy, node, axis, self.indices(alive), here)
         return node
 
     def full(self, value: Value) -> fx.Node:
         """The value as the original network has it."""
         if isinstance(value, Raw):
             return self.raw[value.op]
-        if isinstance(value, Layout):
-            source = value.node.all_input_nodes[0]
-            return self.once(("full", id(value)), lambda: self.rerun(value.node, {source: self.full(value.base)}))
-        return self.once(("full", id(value)), lambda: self.fill(value, torch.arange(len(value.ch)), ALIVE))
+        if isinstance(value, Val):
+            key = ("full", value.like, tuple(value.op.tolist()), tuple(value.ch.tolist()))
+            return self.once(key, lambda: self.fill(value, torch.arange(value.width), ALIVE))
+        whole = self.once(("full", value.node), lambda: self.rerun(value.node, self.full_inputs(value.node)))
+        if isinstance(value, Layout) and value.part >= 0:
+            return self.once(("part", whole, value.part), lambda: self.call(operator.getitem, whole, value.part))
+        return whole
+
+    def full_inputs(self, node: fx.Node) -> dict[fx.Node, Any]:
+        """Every input of `node` as the original network has it."""
+        return {source: self.full(self.flow.values[source]) for source in node.all_input_nodes}
 
     # ---- sizes -------------------------------------------------------------------------------------------------
 
@@ -192,26 +261,32 @@ class Build:
     def size(self, node: fx.Node, dim: int) -> fx.Node:
         return self.once(("size", node, dim), lambda: self.method("size", node, dim))
 
-    def sizes(self, node: fx.Node, rank: int) -> list[fx.Node]:
-        return [self.size(node, dim) for dim in range(2, rank)]
+    def sizes(self, node: fx.Node, rank: int, axis: int) -> list[fx.Node]:
+        return [self.size(node, dim) for dim in range(1, rank) if dim != axis]
+
+    def lengths(self, val: Val, batch: Any, width: Any) -> list[Any]:
+        """The arguments of an expand to this batch, this many channels and the plane of `val`."""
+        out = [batch, *self.plane(val)]
+        out.insert(val.axis, width)
+        return out
 
     def plane(self, val: Val) -> list[fx.Node]:
-        """Nodes for height and width of `val`, from a built channel of it, else by formula up to the network input."""
+        """Nodes for the plane of `val`: from a built channel of it, else by formula up to the network input."""
         if len(val.shape) < 3:
             return []
         for stream in (ALIVE, FIELD):
             for source in [val.like, *val.op.unique().tolist()]:
                 homes = self.home[stream].get(source, (torch.full((1,), -1),))[0]
                 if bool((homes >= 0).any()):
-                    return self.sizes(self.nodes[int(homes.max())][0], len(val.shape))
+                    return self.sizes(self.nodes[int(homes.max())][0], len(val.shape), val.axis)
         op = self.flow.ops[val.like]
         return self.rules[op.kind].plane(self, op)
 
     def ones_plane(self, val: Val) -> fx.Node:
-        """(1, 1, height, width) of ones."""
-        plane = self.plane(val)
-        one = self.numbers(torch.ones(1), len(val.shape))
-        return self.once(("ones", *plane), lambda: self.method("expand", one, 1, 1, *plane))
+        """One channel of ones for a batch of 1, on the plane of `val`."""
+        lengths = self.lengths(val, 1, 1)
+        one = self.numbers(torch.ones(1), len(val.shape), val.axis)
+        return self.once(("ones", *lengths), lambda: self.method("expand", one, *lengths))
 
     def conv_size(self, length: fx.Node, offset: int, stride: int) -> fx.Node:
         """(length + offset) // stride + 1, for integers; nothing where that is the length itself."""
@@ -224,6 +299,28 @@ class Build:
 
         return self.once(("conv size", length, offset, stride), make)
 
+    def transposed_size(self, length: fx.Node, module: Any, axis: int) -> fx.Node:
+        """(length - 1) stride + dilation (kernel - 1) + 1 - 2 padding + output padding."""
+        reach = module.dilation[axis] * (module.kernel_size[axis] - 1) + 1
+        stride = module.stride[axis]
+        offset = reach - stride - 2 * module.padding[axis] + module.output_padding[axis]
+
+        def make() -> fx.Node:
+            return self.call(operator.add, self.call(operator.mul, length, stride), offset)
+
+        return self.once(("transposed size", length, offset, stride), make)
+
+
+def in_order(positions: Tensor) -> bool:
+    return bool((positions == torch.arange(len(positions))).all())
+
+
+def same_module(a: nn.Module, b: nn.Module) -> bool:
+    """Same class, settings and numbers, so that one module can serve both calls."""
+    if type(a) is not type(b) or repr(a) != repr(b) or a.state_dict().keys() != b.state_dict().keys():
+        return False
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
 
 def has_path(root: nn.Module, path: str) -> bool:
     try:
@@ -231,6 +328,14 @@ def has_path(root: nn.Module, path: str) -> bool:
     except AttributeError:
         return False
     return True
+
+
+def attribute(root: nn.Module, path: str) -> Any:
+    """What stands at a dotted path; None where nothing does."""
+    try:
+        return operator.attrgetter(path)(root)
+    except AttributeError:
+        return None
 
 
 def put(root: nn.Module, path: str, module: nn.Module) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from core.structure.rules import RULES
-from core.structure.values import CONST, Flow, Val, base_of
+from core.structure.values import CONST, Flow, Layout, Many, Op, Raw, Val, Value, bases
 
 
 def mark_needs(flow: Flow) -> None:
@@ -13,20 +13,31 @@ def mark_needs(flow: Flow) -> None:
     for op in reversed(flow.ops):
         op.used = op.used or op.kind == "output"
         reads = RULES[op.kind].reads(flow, op)
-        for value, mask in zip(op.inputs, reads.masks, strict=True):
-            val = base_of(value)
-            if val is not None and mask is not None:
+        vals = [val for value in op.inputs for val in bases(value)]
+        for val, mask in zip(vals, reads.masks, strict=True):
+            if mask is not None:
                 mark(flow, val, mask)
-        wanted = set(reads.sizes)
         built = bool((op.need & (op.state != CONST)).any())
-        if op.size_needed and not built and len(op.shape) > 2 and op.kind not in ("input", "opaque"):
+        wanted = set(reads.sizes)
+        if op.size_needed and not built and vals:
             wanted.add(0)
         for i in wanted:
-            val = base_of(op.inputs[i])
-            if val is not None:
-                flow.ops[val.like].size_needed = True
+            flow.ops[vals[i].like].size_needed = True
+        if built or op.used or op.size_needed:
+            mark_numbers(flow, op)
 
 
 def mark(flow: Flow, val: Val, mask: torch.Tensor) -> None:
     for source in val.op[mask].unique().tolist():
         flow.ops[source].need[val.ch[mask & (val.op == source)]] = True
+
+
+def mark_numbers(flow: Flow, op: Op) -> None:
+    """What is computed and has no channels (sizes, parameters), behind the operation's inputs."""
+    waiting: list[Value] = list(op.inputs)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Raw):
+            flow.ops[value.op].used = True
+        elif isinstance(value, Layout | Many):
+            waiting += [flow.values[source] for source in value.node.all_input_nodes]

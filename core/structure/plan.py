@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from core.errors import PlanError
+from core.structure.layers import LAYERS, num_units, site_of
 from core.structure.need import mark_needs
-from core.structure.provenance import provenance
-from core.structure.rules_layers import must, num_units, site_of, sources
+from core.structure.provenance import layer_of_call, provenance
+from core.structure.rules import FUNCTIONS
+from core.structure.rules_layers import sources
 from core.structure.rules_opaque import asks_only_size, wanted
 from core.structure.trace import Example, Traced, trace
-from core.structure.values import ALIVE, CONST, FIELD, Flow, Op
+from core.structure.values import ALIVE, CONST, FIELD, Flow, Op, base_of, bases
 
 Sites = dict[str, list[int]]
 
@@ -89,7 +92,7 @@ def plan_zeros(
         masked=masked,
         pins=pins,
         unread=unread(flow),
-        verdicts={site_of(str(op.node.target), traced.module(op.node)): verdicts(flow, op) for op in layers(flow)},
+        verdicts={site: verdicts(flow, calls) for site, calls in layers(flow).items()},
         refilled=refilled(flow),
     )
 
@@ -102,18 +105,26 @@ def count_units(traced: Traced) -> dict[str, int]:
     """The sites of a network, in order: filters of its convolutions, neurons of its linear layers."""
     out: dict[str, int] = {}
     for node in traced.graph.nodes:
-        if node.op == "call_module" and isinstance(module := traced.module(node), nn.Conv2d | nn.Linear):
+        if node.op == "call_module" and isinstance(module := traced.module(node), LAYERS):
             out[site_of(str(node.target), module)] = num_units(module)
+        elif FUNCTIONS.get(node.target) == "raw layer" and not isinstance(
+            made := layer_of_call(traced.root, node), str
+        ):
+            out[site_of(made[1]["weight"], made[0])] = num_units(made[0])
     return out
 
 
-def layers(flow: Flow) -> list[Op]:
-    """Convolutions and linear layers, narrowed or refilled, once each, in order."""
-    found: dict[str, Op] = {}
+def layers(flow: Flow) -> dict[str, list[Op]]:
+    """All calls of every layer, narrowed or refilled, by site, in order."""
+    found: dict[str, list[Op]] = {}
     for op in flow.ops:
-        if op.node.op == "call_module" and isinstance(flow.traced.module(op.node), nn.Conv2d | nn.Linear):
-            found.setdefault(str(op.node.target), op)
-    return list(found.values())
+        if op.kind == "layer" and op.module is not None:
+            found.setdefault(site_of(op.path, op.module), []).append(op)
+        elif op.kind == "opaque" and op.node.op == "call_module":
+            module = flow.traced.module(op.node)
+            if isinstance(module, LAYERS):
+                found.setdefault(site_of(str(op.node.target), module), []).append(op)
+    return found
 
 
 def check_sites(what: str, sites: Sites, total: dict[str, int]) -> None:
@@ -129,46 +140,43 @@ def check_sites(what: str, sites: Sites, total: dict[str, int]) -> None:
 
 def check_maskable(flow: Flow, masked: Sites) -> None:
     """A layer that is refilled runs as it is, so none of its units can be treated as zero."""
-    for op in layers(flow):
-        site = site_of(str(op.node.target), flow.traced.module(op.node))
-        if site in masked and op.kind == "opaque":
+    for site, calls in layers(flow).items():
+        closed = next((op for op in calls if op.kind == "opaque"), None)
+        if site in masked and closed is not None:
             raise PlanError(
-                f"masked: {site} cannot be narrowed ({op.reason}); got {len(masked[site])} units; leave it out"
+                f"masked: {site} cannot be narrowed ({closed.reason}); got {len(masked[site])} units; leave it out"
             )
 
 
 def leaving(flow: Flow) -> Sites:
-    """Units that are not built: constant, or read by nobody."""
-    out: Sites = {}
-    for op in layers(flow):
-        gone = gone_everywhere(flow, op)
-        if gone:
-            out[site_of(str(op.node.target), flow.traced.module(op.node))] = gone
-    return out
+    """Units that no call builds: constant, or read by nobody."""
+    return {site: gone for site, calls in layers(flow).items() if (gone := gone_everywhere(flow, calls))}
 
 
-def gone_everywhere(flow: Flow, op: Op) -> list[int]:
+def gone_everywhere(flow: Flow, calls: list[Op]) -> list[int]:
     """Units that are not built; a refilled layer goes whole, when no call of it is read, or not at all."""
-    if op.kind != "opaque":
-        return (~(op.need & (op.state != CONST))).nonzero().flatten().tolist()
-    read = any(wanted(o) for o in flow.ops if o.node.op == "call_module" and o.node.target == op.node.target)
-    return [] if read else list(range(num_units(flow.traced.module(op.node))))
+    if all(op.kind == "layer" for op in calls):
+        built = torch.stack([op.need & (op.state != CONST) for op in calls]).any(0)
+        return (~built).nonzero().flatten().tolist()
+    if any(wanted(op) for op in calls):
+        return []
+    return list(range(calls[0].width or num_units(flow.traced.module(calls[0].node))))
 
 
 def unread(flow: Flow) -> Sites:
-    """Input channels that depend on the input, and that a narrowed convolution or linear layer does not read."""
+    """Input channels that depend on the input, and that a narrowed layer does not read."""
     out: Sites = {}
     for op in flow.ops:
-        if op.kind in ("conv", "linear") and len(rows := op.rows(ALIVE)):
-            val = must(op.inputs[0])
-            idle = (flow.state(val) == ALIVE) & ~sources(flow, op, rows).alive
+        if op.kind == "layer" and len(rows := op.rows(ALIVE)):
+            idle = (flow.state(base_of(op.inputs[0])) == ALIVE) & ~sources(flow, op, rows).alive
             if idle.any():
-                out[f"{op.node.target}/channel"] = idle.nonzero().flatten().tolist()
+                out[f"{op.path}/channel"] = idle.nonzero().flatten().tolist()
     return out
 
 
-def verdicts(flow: Flow, op: Op) -> dict[Literal["zero", "uniform", "field", "alive"], int]:
-    """Counts of the layer's units, behind its norm if a norm is all that reads it."""
+def verdicts(flow: Flow, calls: list[Op]) -> dict[Literal["zero", "uniform", "field", "alive"], int]:
+    """Counts of a layer's units, behind its norm if a norm is all that reads it."""
+    op = calls[0]
     if op.kind == "opaque":
         return {"zero": 0, "uniform": 0, "field": 0, "alive": num_units(flow.traced.module(op.node))}
     users = list(op.node.users)
@@ -188,10 +196,15 @@ def refilled(flow: Flow) -> list[Refilled]:
     """Operations that see the full width, although a part of it is constant or would not be needed."""
     out = []
     for op in flow.ops:
-        if op.kind == "opaque" and op.reason and not asks_only_size(op):
+        if op.reason and not (op.kind == "opaque" and asks_only_size(op)) and has_channels(flow, op):
             site = str(op.node.target) if op.node.op == "call_module" else op.node.name
             out.append(Refilled(site=site, operation=operation_name(flow, op), reason=op.reason))
     return out
+
+
+def has_channels(flow: Flow, op: Op) -> bool:
+    """Whether any input has channels: arithmetic on sizes is nothing to refill."""
+    return any(bases(value) for value in op.inputs)
 
 
 def operation_name(flow: Flow, op: Op) -> str:

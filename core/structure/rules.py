@@ -1,120 +1,153 @@
-"""The tables: which kind of operation a node is, and the rule of each kind."""
+"""The tables: which kind of operation a node is, and the rule of each kind.
+
+| kind | theory, in a line |
+|---|---|
+| layer | linear in its inputs: a dead input leaves what its constant contributes, a row of zeros leaves its bias |
+| norm | an affine map for each channel: a scale of 0 leaves the shift |
+| group norm, layer norm | statistics across channels: exact for whole groups, else on the full width |
+| pointwise | a constant c becomes f(c) |
+| plane | works inside each channel: constants stay, or become fields at a border |
+| pair, sum | as alive as the livelier operand; times 0 is 0 |
+| parameter | the same for every input |
+| move, cat, pad | channels are moved, not changed |
+| opaque | not known: the full width is rebuilt in front of it |
+"""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from core.structure import rules_channelwise, rules_layers, rules_opaque, rules_sums
+from core.structure import (
+    emit_layers,
+    rules_channelwise,
+    rules_crossing,
+    rules_moves,
+    rules_opaque,
+    rules_pairs,
+    rules_sums,
+)  # fmt: skip
+from core.structure.layers import CONVS, TRANSPOSED
 from core.structure.rule import Rule
-from core.structure.rules_moves import CATS, FLATTENS, PADS
-from core.structure.values import Flow
 
 RULES: dict[str, Rule] = {
     "input": rules_opaque.INPUT,
     "output": rules_opaque.OUTPUT,
     "opaque": rules_opaque.OPAQUE,
+    "recast": rules_opaque.RECAST,
     "fill": rules_opaque.FILL,
-    "conv": rules_layers.CONV,
-    "linear": rules_layers.LINEAR,
+    "layer": emit_layers.LAYER,
     "norm": rules_channelwise.NORM,
+    "group norm": rules_crossing.GROUP_NORM,
+    "layer norm": rules_crossing.LAYER_NORM,
     "pointwise": rules_channelwise.POINTWISE,
     "plane": rules_channelwise.PLANE,
+    "pair": rules_pairs.PAIR,
     "sum": rules_sums.SUM,
+    "parameter": rules_pairs.PARAMETER,
+    "move": rules_moves.MOVE,
 }
 
-POINTWISE_MODULES = (
-    *(nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU),
-    *(nn.SiLU, nn.Mish, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish),
+
+def named(home: object, *names: str) -> tuple:
+    """The functions or classes of these names that this version of torch has."""
+    return tuple(getattr(home, name) for line in names for name in line.split() if hasattr(home, name))
+
+
+ACTIVATIONS = (
+    "ReLU ReLU6 LeakyReLU PReLU RReLU ELU SELU CELU GELU SiLU Mish Sigmoid LogSigmoid Tanh Softplus Softsign Hardtanh",
+    "Hardsigmoid Hardswish Hardshrink Softshrink Tanhshrink Threshold",
 )
-PLANE_MODULES = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+DROPOUTS = "Identity Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout"
+POOLS = "MaxPool AvgPool AdaptiveAvgPool AdaptiveMaxPool LPPool"
+PADS = "ZeroPad ConstantPad ReflectionPad ReplicationPad CircularPad"
 MODULES: dict[type, str] = {
-    nn.Conv2d: "conv",
-    nn.Linear: "linear",
-    nn.BatchNorm1d: "norm",
-    nn.BatchNorm2d: "norm",
-    nn.Flatten: "flatten",
-    **dict.fromkeys(POINTWISE_MODULES, "pointwise"),
-    **dict.fromkeys(PLANE_MODULES, "plane"),
+    **dict.fromkeys((*CONVS, *TRANSPOSED, nn.Linear), "layer"),
+    **dict.fromkeys(named(nn, "BatchNorm1d BatchNorm2d BatchNorm3d"), "norm"),
+    **dict.fromkeys(named(nn, "GroupNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d"), "group norm"),
+    nn.LayerNorm: "layer norm",
+    **dict.fromkeys(named(nn, *ACTIVATIONS, DROPOUTS), "pointwise"),
+    **{getattr(nn, f"{name}{n}d"): "plane" for name in (POOLS + " " + PADS).split() for n in (1, 2, 3)},
+    **dict.fromkeys(named(nn, "Upsample UpsamplingNearest2d UpsamplingBilinear2d"), "plane"),
+    **dict.fromkeys(named(nn, "Softmax LogSoftmax Softmin"), "over dim"),
+    **dict.fromkeys(named(nn, "Flatten Unflatten PixelShuffle PixelUnshuffle ChannelShuffle"), "move"),
 }
-POINTWISE_FUNCTIONS: tuple[Callable, ...] = (
-    *(F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.celu, F.gelu, F.silu, F.mish, F.softplus, F.softsign),
-    *(F.hardtanh, F.hardsigmoid, F.hardswish, F.sigmoid, F.tanh, F.dropout),
-    *(torch.relu, torch.sigmoid, torch.tanh, torch.clamp, torch.abs, torch.exp, torch.square),
-    *(operator.neg, operator.mul, operator.truediv, operator.sub, torch.mul),
+POINTWISE_NAMES = (
+    "relu relu6 leaky_relu rrelu elu selu celu gelu silu mish softplus softsign hardtanh hardsigmoid hardswish sigmoid",
+    "tanh dropout logsigmoid hardshrink softshrink tanhshrink threshold clamp abs exp square sqrt rsqrt log log1p expm1",
+    "neg negative reciprocal sign sin cos tan erf round floor ceil sinh cosh atan asinh relu_ clone nan_to_num clip",
+    "positive rsub pow float_power",
 )
-PLANE_FUNCTIONS: tuple[Callable, ...] = (F.avg_pool2d, F.max_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d)
-FUNCTIONS: dict[Callable, str] = {
-    **dict.fromkeys(POINTWISE_FUNCTIONS, "pointwise"),
-    **dict.fromkeys(PLANE_FUNCTIONS, "plane"),
-    **dict.fromkeys((operator.add, torch.add), "sum"),
-    **dict.fromkeys((torch.mean, torch.amax), "mean"),
-    operator.getitem: "slice",
-    **dict.fromkeys(PADS, "pad"),
-    **dict.fromkeys(CATS, "cat"),
-    **{function: "flatten" for function in FLATTENS if callable(function)},
-}
+PLANE_NAMES = tuple(
+    f"{name}{n}d"
+    for name in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool")
+    for n in (1, 2, 3)
+)
+REDUCTIONS = "mean sum amax amin std var prod logsumexp"
+MOVES = (
+    "flatten reshape permute transpose swapaxes swapdims movedim moveaxis squeeze unsqueeze chunk split tensor_split",
+    "unbind narrow select index_select flip roll rot90 stack pixel_shuffle pixel_unshuffle channel_shuffle unflatten",
+    "repeat_interleave tile broadcast_to fliplr flipud",
+)
+PAIRS = "add sub mul div subtract multiply divide true_divide maximum minimum fmax fmin atan2 pow"
+OPERATOR_PAIRS = (operator.add, operator.sub, operator.mul, operator.truediv, operator.pow)
+
+
+def functions() -> dict[Callable, str]:
+    """Every function the knife follows, by kind."""
+    table: dict[Callable, str] = {}
+    for home in (torch, F):
+        table |= dict.fromkeys(named(home, *POINTWISE_NAMES), "pointwise")
+        table |= dict.fromkeys(named(home, *PLANE_NAMES, "interpolate upsample"), "plane")
+        table |= dict.fromkeys(named(home, REDUCTIONS), "reduction")
+        table |= dict.fromkeys(named(home, *MOVES), "move")
+        table |= dict.fromkeys(named(home, PAIRS), "pair")
+        table |= dict.fromkeys(named(home, "softmax log_softmax softmin"), "over dim")
+    table |= dict.fromkeys(OPERATOR_PAIRS, "pair") | {operator.neg: "pointwise", operator.getitem: "move"}
+    table |= dict.fromkeys((torch.cat, torch.concat), "cat") | {F.pad: "pad"}
+    table |= dict.fromkeys(named(F, "conv1d conv2d conv3d linear"), "raw layer")
+    return table
+
+
+FUNCTIONS = functions()
 METHODS: dict[str, str] = {
-    **dict.fromkeys(("relu", "sigmoid", "tanh", "clamp", "abs", "exp", "square", "mul"), "pointwise"),
-    **dict.fromkeys(("mean", "amax"), "mean"),
-    "add": "sum",
-    **{name: "flatten" for name in FLATTENS if isinstance(name, str)},
+    **dict.fromkeys(" ".join((*POINTWISE_NAMES, "contiguous detach")).split(), "pointwise"),
+    **dict.fromkeys(REDUCTIONS.split(), "reduction"),
+    **dict.fromkeys(" ".join((*MOVES, "view expand repeat T mT")).split(), "move"),
+    **dict.fromkeys(PAIRS.split(), "pair"),
+    **dict.fromkeys(["softmax", "log_softmax"], "over dim"),
 }
-SHARED = ("conv", "linear", "norm")
 
 
-def kind_of(flow: Flow, node: fx.Node) -> tuple[str, str]:
-    """The node's kind, or "opaque" and the reason for not knowing it."""
-    if node.op == "call_module":
-        return kind_of_module(flow, node)
-    kind = FUNCTIONS.get(node.target) if node.op == "call_function" else METHODS.get(str(node.target))  # type: ignore[arg-type]
-    if kind is None:
-        return "opaque", "the knife has no rule for this operation"
-    tensors = [n for n in node.all_input_nodes if n in flow.traced.shapes]
-    if kind == "sum" and len(node.all_input_nodes) == 1 and node.args.count(tensors[0] if tensors else node) == 1:
-        kind = "pointwise"  # a number is added
-    if kind == "pointwise" and len(node.all_input_nodes) != 1:
-        return "opaque", "a product of two values has no rule"
-    if node.target is F.dropout and node.kwargs.get("training") is not False:
-        return "opaque", "a dropout that is on in eval mode is random"
-    if kind == "mean":
-        return ("plane", "") if keeps_channels(flow, node) else ("opaque", "it works across channels or the batch")
-    if kind == "slice":
-        return ("plane", "") if plane_slice(node) else ("opaque", "only slices of height and width are followed")
-    return kind, ""
-
-
-def kind_of_module(flow: Flow, node: fx.Node) -> tuple[str, str]:
-    module = flow.traced.module(node)
-    kind = MODULES.get(type(module))
-    if kind is None:
-        return "opaque", f"the knife has no rule for {type(module).__name__}"
-    if module._forward_hooks or module._forward_pre_hooks:
-        return "opaque", "it has forward hooks, which may change its weights or its result"
-    calls = sum(n.op == "call_module" and n.target == node.target for n in node.graph.nodes) if kind in SHARED else 1
-    if calls > 1:
-        return "opaque", f"its weights are used {calls} times"
-    return kind, ""
-
-
-def keeps_channels(flow: Flow, node: fx.Node) -> bool:
-    """mean(dim) and amax(dim) over height or width only."""
-    source = node.all_input_nodes[0]
-    dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+def dims_of(node: fx.Node, argument: int = 1) -> tuple[int, ...] | None:
+    """The dimensions a reduction or softmax names; None where it names none, or they are computed."""
+    dims = node.args[argument] if len(node.args) > argument else node.kwargs.get("dim", node.kwargs.get("axis"))
     dims = (dims,) if isinstance(dims, int) else dims
-    rank = len(flow.traced.shapes.get(source, ()))
-    if not isinstance(dims, list | tuple) or not dims or len(node.all_input_nodes) != 1 or "dtype" in node.kwargs:
-        return False
-    return all(isinstance(d, int) and (d >= 2 or -rank + 2 <= d < 0) for d in dims)
+    whole = isinstance(dims, Iterable) and all(isinstance(d, int) for d in dims)  # type: ignore[union-attr]
+    return tuple(dims) if whole and dims else None  # type: ignore[arg-type]
 
 
-def plane_slice(node: fx.Node) -> bool:
-    """x[:, :, a:b:c, d:e:f] with plain integers."""
-    index = node.args[1]
-    if not isinstance(index, tuple) or len(node.all_input_nodes) != 1:
+def keeps_dims(node: fx.Node) -> bool:
+    flag = node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False)
+    return bool(flag)
+
+
+def plane_rank(node: fx.Node, module: nn.Module | None, rank: int) -> int:
+    """How many of the last dimensions a pooling, padding or interpolation works on."""
+    name = type(module).__name__ if module is not None else str(getattr(node.target, "__name__", node.target))
+    digits = [c for c in name if c.isdigit()]
+    return int(digits[-1]) if digits else rank - 2
+
+
+def is_random(node: fx.Node, module: nn.Module | None) -> bool:
+    """A dropout that is on in eval mode."""
+    name = str(getattr(node.target, "__name__", node.target))
+    if module is not None or name not in ("dropout", "rrelu"):
         return False
-    return all(isinstance(i, slice) for i in index) and all(i == slice(None) for i in index[:2])
+    position = 2 if name == "dropout" else 3
+    on = node.args[position] if len(node.args) > position else node.kwargs.get("training", name == "dropout")
+    return on is not False

@@ -5,18 +5,32 @@ Constants are found by running the real operation on them; there is no table of 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from core.structure.build import SUFFIX, Build
-from core.structure.rule import Reads, Rule, plain, row_reads, same_plane
+from core.errors import TraceError
+from core.structure.build import SUFFIX, Build, Origin
+from core.structure.rule import (
+    Reads,
+    Rule,
+    channels_of,
+    row_mask,
+    row_reads,
+    same_channels,
+    same_plane,
+    source_of,
+    tensor_input,
+)
 from core.structure.trace import execute
-from core.structure.values import ALIVE, CONST, FIELD, Flow, Op, Val, Value, base_of
+from core.structure.values import ALIVE, CONST, FIELD, Flow, Layout, Op, Raw, Shapes, Val, Value, along, whole
 
 RELU = {nn.ReLU, F.relu, torch.relu, "relu"}
 NONNEGATIVE = RELU | {nn.ReLU6, F.relu6, nn.Sigmoid, torch.sigmoid, F.sigmoid, "sigmoid", nn.Softplus, F.softplus}
-KEEPS_SIGN = {nn.Identity, nn.Dropout, F.dropout}
+IDENTITIES = {nn.Identity, "contiguous", "clone", "detach", torch.clone}
+KEEPS_SIGN = {nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, F.dropout, *IDENTITIES}
 
 
 def name_of(flow: Flow, node: fx.Node) -> object:
@@ -24,27 +38,25 @@ def name_of(flow: Flow, node: fx.Node) -> object:
     return type(flow.traced.module(node)) if node.op == "call_module" else node.target
 
 
-def source_of(op: Op) -> Val:
-    val = base_of(op.inputs[0])
-    assert val is not None
-    return val
-
-
 # ---- batch norm in eval mode: an affine map per channel ------------------------------------------------------------
 
 
-def accepts_norm(flow: Flow, node: fx.Node, values: list[Value]) -> str:
-    module = flow.traced.module(node)
+def made_norm(flow: Flow, node: fx.Node) -> Value | str:
+    module, value = flow.traced.module(node), tensor_input(flow, node)
     if getattr(module, "running_mean", None) is None:
         return "a batch norm without running statistics depends on the batch"
-    return plain(flow, node, values)
+    refused = channels_of(flow, value, 1)
+    if refused or not isinstance(value, Val):
+        return refused
+    op = flow.new_op("norm", node, [value], value.shapes)
+    op.module, op.path = module, str(node.target)
+    forward_norm(flow, op)
+    return whole(op)
 
 
 def forward_norm(flow: Flow, op: Op) -> None:
     """c becomes beta + gamma (c - mean) / sqrt(var + eps); gamma = 0 makes beta of anything finite."""
-    norm = flow.traced.module(op.node)
-    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) and norm.running_mean is not None
-    assert norm.running_var is not None
+    norm: Any = op.module
     val = source_of(op)
     mean, var = norm.running_mean.cpu().double(), norm.running_var.cpu().double()
     gamma = torch.ones_like(mean) if norm.weight is None else norm.weight.detach().cpu().double()
@@ -54,124 +66,217 @@ def forward_norm(flow: Flow, op: Op) -> None:
 
 
 def emit_norm(build: Build, op: Op) -> None:
-    norm = build.flow.traced.module(op.node)
     for stream in (FIELD, ALIVE):
         if op.rows(stream).numel():
             node, rows = build.gather_any(source_of(op), row_mask(op, stream), stream)
-            made = build.module(str(op.node.target), SUFFIX[stream], narrow_norm(norm, rows), node)
-            build.place(op, stream, rows, made)
+            build.place(op, stream, rows, narrow_call(build, op, rows, SUFFIX[stream], node))
 
 
-def narrow_norm(norm: nn.Module, rows: Tensor) -> nn.Module:
-    """The same norm for these channels only."""
-    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
-    new = type(norm)(len(rows), norm.eps, norm.momentum, norm.affine, norm.track_running_stats, device="meta")
-    for name, old in norm.named_parameters(recurse=False):
+def narrow_call(build: Build, op: Op, rows: Tensor, suffix: str, node: fx.Node) -> fx.Node:
+    """The operation's module with the parameters and buffers of these channels, called on `node`."""
+    assert op.module is not None
+    names = [name for name, _ in op.module.named_parameters(recurse=False)]
+    cuts = {name: Origin(f"{op.path}.{name}", lambda tensor: tensor[rows.to(tensor.device)]) for name in names}
+    return build.module(op.path, suffix, narrow_module(op.module, rows), node, cuts=cuts)
+
+
+def narrow_module(module: Any, rows: Tensor) -> nn.Module:
+    """The same batch norm, instance norm or PReLU for these channels only."""
+    if isinstance(module, nn.PReLU):
+        new: nn.Module = nn.PReLU(len(rows), device="meta")
+    else:
+        new = type(module)(
+            len(rows), module.eps, module.momentum, module.affine, module.track_running_stats, device="meta"
+        )
+    for name, old in module.named_parameters(recurse=False):
         setattr(new, name, nn.Parameter(old.detach()[rows.to(old.device)], requires_grad=old.requires_grad))
-    for name, buffer in norm.named_buffers(recurse=False):
+    for name, buffer in module.named_buffers(recurse=False):
         new.register_buffer(name, buffer[rows.to(buffer.device)] if buffer.dim() else buffer.clone())
     return new
-
-
-def row_mask(op: Op, stream: int) -> Tensor:
-    return op.need & (op.state == stream)
 
 
 # ---- pointwise functions -------------------------------------------------------------------------------------------
 
 
+def made_pointwise(flow: Flow, node: fx.Node) -> Value | str:
+    """A function of one tensor, element by element; of moved elements, the moved result of the function."""
+    value = tensor_input(flow, node)
+    if len(node.all_input_nodes) != 1:
+        return "it takes a computed number"
+    if isinstance(value, Layout):
+        return arranged(flow, node, value)
+    refused = same_channels(flow, node, value)
+    if refused or not isinstance(value, Val):
+        return refused
+    if name_of(flow, node) in IDENTITIES:
+        return value
+    op = flow.new_op("pointwise", node, [value], flow.traced.shapes_of(node), value.axis)
+    if node.op == "call_module":
+        op.module, op.path = flow.traced.module(node), str(node.target)
+        if per_channel(op) and value.axis != 1:
+            flow.ops.pop()
+            return "its parameters lie along another dimension than its input's channels"
+    forward_pointwise(flow, op)
+    return whole(op)
+
+
+def arranged(flow: Flow, node: fx.Node, value: Layout) -> Layout | str:
+    module = flow.traced.module(node) if node.op == "call_module" else None
+    if flow.traced.shapes_of(node) != value.shapes or isinstance(module, nn.PReLU):
+        return "it changes the shape"
+    op = flow.new_op("pointwise", node, [value.base], value.base.shapes, value.base.axis)
+    forward_pointwise(flow, op)
+    return Layout(value.shapes, whole(op), value.ids, node)
+
+
+def per_channel(op: Op) -> bool:
+    """A PReLU with a slope for each channel."""
+    return isinstance(op.module, nn.PReLU) and op.module.weight.numel() > 1
+
+
 def forward_pointwise(flow: Flow, op: Op) -> None:
     """The real function on the float64 constants."""
     val, name = source_of(op), name_of(flow, op.node)
-    const = probe(flow, op.node, flow.const(val).view(1, -1, *[1] * (len(val.shape) - 2))).flatten()
+    const = probe(flow, op.node, along(flow.const(val), len(val.shape), val.axis)).flatten()
     sign = flow.nonneg(val) if name in KEEPS_SIGN else torch.full((op.width,), name in NONNEGATIVE)
     op.fill_in(flow.state(val), const, sign)
 
 
-def probe(flow: Flow, node: fx.Node, tensor: Tensor) -> Tensor:
+def probe(flow: Flow, node: fx.Node, tensor: Tensor, run: int = 0) -> Tensor:
     """The real operation on a tensor of float64 values."""
-    source = node.all_input_nodes[0]
+    feed: dict[fx.Node, Any] = {}
+    for source in node.all_input_nodes:
+        raw = isinstance(flow.values[source], Raw)
+        feed[source] = flow.traced.runs[run].numbers[source] if raw else tensor.clone()
     with torch.no_grad():
-        return execute(flow.traced.root, node, {source: tensor.clone()}, iter(()))
+        return execute(flow.traced.root, node, feed, iter(()))
 
 
 def emit_pointwise(build: Build, op: Op) -> None:
-    """Nothing for an identity, and for a ReLU whose input cannot be negative."""
+    """Nothing for a ReLU whose input cannot be negative."""
     val, name = source_of(op), name_of(build.flow, op.node)
     for stream in (FIELD, ALIVE):
         rows = op.rows(stream)
         if not len(rows):
             continue
-        if name is nn.Identity or (name in RELU and bool(build.flow.nonneg(val)[rows].all())):
+        if name in RELU and bool(build.flow.nonneg(val)[rows].all()):
             build.alias(op, stream, rows, val, rows)
+            continue
+        node, rows = build.gather_any(val, row_mask(op, stream), stream)
+        if per_channel(op):
+            build.place(op, stream, rows, narrow_call(build, op, rows, SUFFIX[stream], node))
         else:
-            node, rows = build.gather_any(val, row_mask(op, stream), stream)
             build.place(op, stream, rows, build.rerun(op.node, {op.node.all_input_nodes[0]: node}))
 
 
-# ---- plane operations: pooling, means, strided slices --------------------------------------------------------------
+# ---- plane operations: pooling, padding, interpolation, means over the plane ---------------------------------------
 
 
-def accepts_plane(flow: Flow, node: fx.Node, values: list[Value]) -> str:
-    refused = plain(flow, node, values)
-    return refused or ("" if len(values[0].shape) > 2 else "it works across channels")  # type: ignore[union-attr]
+def made_plane(flow: Flow, node: fx.Node, dims: int | tuple[int, ...] | None, keepdim: bool = True) -> Value | str:
+    """An operation on each channel's plane. `dims`: the dimensions it works on, or how many of the last ones."""
+    value, shapes = tensor_input(flow, node), flow.traced.shapes_of(node)
+    refused = channels_of(flow, value)
+    if refused or not isinstance(value, Val) or not shapes:
+        return refused or "it gives no tensor"
+    rank = len(value.shape)
+    worked = tuple(range(rank - dims, rank)) if isinstance(dims, int) else dims or ()
+    worked = tuple(d % rank for d in worked)
+    if not worked or value.axis in worked or 0 in worked:
+        return "it works across channels or the batch"
+    if isinstance(dims, int) and (rank != dims + 2 or value.axis != 1):
+        return "its input is not (N, C, plane)"
+    axis = value.axis if keepdim else value.axis - sum(d < value.axis for d in worked)
+    rank_after = rank if keepdim else rank - len(worked)
+    if not flow.traced.leads(shapes) or len(shapes[0]) != rank_after or shapes[0][axis] != value.width:
+        return "it changes batch or channels"
+    raws: list[Value] = [flow.values[n] for n in node.all_input_nodes if isinstance(flow.values[n], Raw)]
+    if any(n not in run.numbers for r, n in raw_nodes(flow, node) for run in flow.traced.runs):
+        return "it takes a computed tensor"
+    op = flow.new_op("plane", node, [value, *raws], shapes, axis)
+    forward_plane(flow, op)
+    return whole(op)
+
+
+def raw_nodes(flow: Flow, node: fx.Node) -> list[tuple[Raw, fx.Node]]:
+    return [(raw, n) for n in node.all_input_nodes if isinstance(raw := flow.values[n], Raw)]
 
 
 def forward_plane(flow: Flow, op: Op) -> None:
-    """A constant c becomes scale * c where the real operation says so at several sizes; otherwise a field."""
+    """A constant stays one where the real operation says so at several sizes; otherwise it becomes a field."""
     val = source_of(op)
-    const = flow.const(val)
-    op.scale = plane_scale(flow, op.node, val.shape[2:])
-    state = flow.state(val).clone()
-    if op.scale is None:
-        state[(state == CONST) & (const != 0)] = FIELD
-    keeps = (op.scale is None) | ((op.scale or 0) >= 0)
-    op.fill_in(state, const * (op.scale or 0.0), flow.nonneg(val) & keeps)
+    state, const = flow.state(val).clone(), flow.const(val).clone()
+    constant = state == CONST
+    numbers, where = const[constant].unique(return_inverse=True)
+    made = plane_constants(flow, op, val, numbers) if len(numbers) else numbers
+    const[constant] = made[where].nan_to_num()
+    field = constant.clone()
+    field[constant] = made[where].isnan()
+    state[field] = FIELD
+    sign = bool((plane_constants(flow, op, val, torch.tensor([0.0, 1.0], dtype=torch.float64)) >= 0).all())
+    op.fill_in(state, const, flow.nonneg(val) & sign & averages(op))
 
 
-def plane_scale(flow: Flow, node: fx.Node, plane: tuple[int, ...]) -> float | None:
-    """s where the operation maps planes of 1 and -1 to planes of s and -s, at four sizes; None where it does not."""
-    scales = set()
-    for more in ((0, 0), (1, 1), (2, 3), (7, 5)):
-        size = [length + extra for length, extra in zip(plane, more, strict=False)]
-        ones = torch.ones(1, 2, *size, dtype=torch.float64)
-        ones[:, 1] = -1
-        out = probe(flow, node, ones)
-        first = float(out[0, 0].flatten()[0])
-        if not torch.allclose(out[:, 0], torch.full_like(out[:, 0], first), rtol=1e-13, atol=0):
-            return None
-        if not torch.allclose(out[:, 1], -out[:, 0], rtol=1e-13, atol=0):
-            return None
-        scales.add(round(first, 13))
-    return scales.pop() if len(scales) == 1 else None
+def averages(op: Op) -> bool:
+    """Whether what is never negative stays so: pools, means and largest values; not every plane operation."""
+    name = str(getattr(op.node.target, "__name__", op.node.target)) + (type(op.module).__name__ if op.module else "")
+    return any(word in name.lower() for word in ("pool", "mean", "amax"))
+
+
+def plane_constants(flow: Flow, op: Op, val: Val, numbers: Tensor) -> Tensor:
+    """What planes of each number become, float64[k]; NaN where that is not the same everywhere and at every size."""
+    results = []
+    for run, shape in plane_sizes(flow, op, val):
+        filled = along(numbers, len(shape), val.axis).expand(
+            1, *(s if i + 1 != val.axis else -1 for i, s in enumerate(shape[1:]))
+        )
+        try:
+            out = probe(flow, op.node, filled, run).movedim(op.axis, 0).flatten(1)
+        except (TraceError, RuntimeError):  # too small or too large for this operation
+            continue
+        results.append((out.amin(1), out.amax(1)))
+    low = torch.stack([low for low, _ in results]).amin(0)
+    high = torch.stack([high for _, high in results]).amax(0)
+    same = (high - low) <= 1e-13 * torch.maximum(high.abs(), low.abs())
+    return torch.where(same, (low + high) / 2, torch.nan)
+
+
+def plane_sizes(flow: Flow, op: Op, val: Val) -> list[tuple[int, Shapes]]:
+    """Shapes to try, with the run whose numbers go with them; odd ones too, where no number is computed."""
+    found = [(run, shape) for run, shape in enumerate(val.shapes)]
+    if len(op.inputs) == 1:
+        for more in ((1, 1, 1), (2, 3, 1), (7, 5, 2)):
+            extra = iter(more)
+            shape = tuple(s if i in (0, val.axis) else s + next(extra, 1) for i, s in enumerate(val.shape))
+            found.append((0, shape))
+    return found  # type: ignore[return-value]
 
 
 def reads_plane(flow: Flow, op: Op) -> Reads:
-    """A field made of constants needs the input's height and width."""
-    reads = row_reads(flow, op)
+    """A field made of constants needs the input's plane."""
+    masks = row_reads(flow, op).masks
     made = (op.state == FIELD) & op.need & (flow.state(source_of(op)) == CONST)
-    return Reads(reads.masks, (0,) if bool(made.any()) else ())
+    return Reads(masks, (0,) if bool(made.any()) else ())
 
 
 def emit_plane(build: Build, op: Op) -> None:
-    val, source = source_of(op), op.node.all_input_nodes[0]
+    val = source_of(op)
+    source = next(n for n in op.node.all_input_nodes if not isinstance(build.flow.values[n], Raw))
     rows = op.rows(FIELD)
     if len(rows):
-        node = build.fill(val, rows, FIELD)
-        build.place(op, FIELD, rows, build.rerun(op.node, {source: node}))
+        build.place(op, FIELD, rows, build.rerun(op.node, {source: build.fill(val, rows, FIELD)}))
     if op.rows(ALIVE).numel():
         node, rows = build.gather_any(val, row_mask(op, ALIVE), ALIVE)
         build.place(op, ALIVE, rows, build.rerun(op.node, {source: node}))
 
 
 def plane_plane(build: Build, op: Op) -> list[fx.Node]:
-    """Height and width of the real operation's output for a one-channel input of the right size."""
+    """The plane of the real operation's output for one channel of ones."""
+    source = next(n for n in op.node.all_input_nodes if not isinstance(build.flow.values[n], Raw))
     ghost = build.ones_plane(source_of(op))
-    key = ("ghost", op.index)
-    node = build.once(key, lambda: build.rerun(op.node, {op.node.all_input_nodes[0]: ghost}))
-    return build.sizes(node, len(op.shape))
+    node = build.once(("ghost", op.index), lambda: build.rerun(op.node, {source: ghost}))
+    return build.sizes(node, len(op.shape), op.axis)
 
 
-NORM = Rule(accepts_norm, forward_norm, row_reads, emit_norm, same_plane)
-POINTWISE = Rule(plain, forward_pointwise, row_reads, emit_pointwise, same_plane)
-PLANE = Rule(accepts_plane, forward_plane, reads_plane, emit_plane, plane_plane)
+NORM = Rule(forward_norm, row_reads, emit_norm, same_plane)
+POINTWISE = Rule(forward_pointwise, row_reads, emit_pointwise, same_plane)
+PLANE = Rule(forward_plane, reads_plane, emit_plane, plane_plane)

@@ -1,4 +1,8 @@
-"""Convolution and linear layer: narrowed on both sides; constants become a bias, a plane of ones, or a field."""
+"""Convolutions of every kind and linear layers: which rows are alive, and which inputs they read.
+
+All of them are one operation: rows in conv groups (core.structure.layers). A constant input becomes a bias, or, where the
+border is padded with zeros, part of a plane of ones.
+"""
 
 from __future__ import annotations
 
@@ -7,84 +11,89 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from core.structure.build import SUFFIX, Build
-from core.structure.rule import Reads, Rule
-from core.structure.values import ALIVE, CONST, FIELD, Flow, Layout, Op, Val, Value, base_of
+from core.structure.build import Build
+from core.structure.layers import CONVS, TRANSPOSED, kernel_of, num_groups, num_units, site_of, spreads, weight_by_input
+from core.structure.rule import Reads, channels_of, tensor_input
+from core.structure.rules_opaque import recast
+from core.structure.values import ALIVE, CONST, FIELD, Flow, Layout, Op, Raw, Val, Value, base_of, whole
 
-Layer = nn.Conv2d | nn.Linear
-Channels = Val | Layout
+
+def made_layer(flow: Flow, node: fx.Node, module: nn.Module, path: str, parameters: dict[str, str]) -> Value | str:
+    """The layer as an operation; where its inputs are no whole channels, on their full width."""
+    value, shapes = tensor_input(flow, node), flow.traced.shapes_of(node)
+    if isinstance(value, Raw) or not shapes or not flow.traced.leads(shapes):
+        return "it does not work on a batch of images"
+    axis = len(shapes[0]) - 1 if isinstance(module, nn.Linear) else 1
+    if isinstance(module, nn.Linear):
+        flat = isinstance(value, Layout) and len(value.shape) == 2 and len(value.shapes) == len(flow.traced.runs)
+    else:
+        flat = False
+        if len(shapes[0]) != 2 + len(module.kernel_size):  # type: ignore[arg-type]
+            return "its input is not a batch of images"
+    refused = "" if flat and channels_of(flow, base_of(value)) == "" else channels_of(flow, value, axis)
+    if refused:
+        if not isinstance(value, Val | Layout) or not flow.traced.leads(value.shapes):
+            return refused
+        value = recast(flow, node, value, axis, refused)
+    op = flow.new_op("layer", node, [value], shapes, axis)
+    op.module, op.path, op.parameters = module, path, parameters
+    forward(flow, op)
+    return whole(op)
 
 
-def layer_of(flow: Flow, op: Op) -> Layer:
-    module = flow.traced.module(op.node)
-    assert isinstance(module, nn.Conv2d | nn.Linear)
+def weight_of(op: Op) -> Tensor:
+    """(out, in per conv group, elements): what each output takes from each input channel."""
+    assert op.module is not None
+    value, weight = op.inputs[0], weight_by_input(op.module)
+    if isinstance(value, Layout):  # a linear layer on flattened planes
+        columns = columns_of(value)
+        ordered = bool((columns.flatten() == torch.arange(columns.numel())).all())
+        flat = weight.flatten(1) if ordered else weight.flatten(1).index_select(1, columns.flatten().to(weight.device))
+        return flat.view(len(weight), *columns.shape)
+    return weight
+
+
+def columns_of(value: Layout) -> Tensor:
+    """Long (C, elements): which column of a linear layer's weight reads which element of which channel."""
+    base, ids = value.base, value.ids[0]
+    column = torch.full((int(torch.tensor(base.shape[1:]).prod()),), -1)
+    column[ids] = torch.arange(len(ids))
+    return column.view(base.shape[1:]).movedim(base.axis - 1, 0).flatten(1)
+
+
+def input_states(flow: Flow, op: Op) -> tuple[Tensor, Tensor]:
+    """State and constant of every input, (conv groups, in per group)."""
+    val = base_of(op.inputs[0])
+    groups = num_groups(must(op.module))
+    return flow.state(val).view(groups, -1), flow.const(val).view(groups, -1)
+
+
+def must(module: nn.Module | None) -> nn.Module:
+    assert module is not None
     return module
 
 
-def site_of(path: str, module: nn.Module) -> str:
-    """The site of a layer's outputs: filters of a convolution, neurons of a linear layer."""
-    return f"{path}/{'neuron' if isinstance(module, nn.Linear) else 'filter'}"
-
-
-def num_units(module: nn.Module) -> int:
-    return module.out_features if isinstance(module, nn.Linear) else module.out_channels  # type: ignore[return-value]
-
-
-def accepts_conv(flow: Flow, node: fx.Node, values: list[Value]) -> str:
-    module = flow.traced.module(node)
-    if not isinstance(values[0], Val) or len(values[0].shape) != 4 or values[0].shape[0] != flow.traced.batch:
-        return "its input is not a (N, C, H, W) tensor with known channels"
-    return "" if getattr(module, "groups", 1) == 1 else "grouped convolutions keep their width for now"
-
-
-def accepts_linear(flow: Flow, node: fx.Node, values: list[Value]) -> str:
-    value = values[0]
-    if isinstance(value, Channels) and len(value.shape) == 2 and value.shape[0] == flow.traced.batch:
-        return ""
-    return "its input is not a (N, F) tensor with known channels"
-
-
-def weight_by_channel(layer: Layer, value: Value) -> Tensor:
-    """The weight as (out, C, elements): what each output takes from each input channel."""
-    weight = layer.weight.detach()
-    if isinstance(layer, nn.Conv2d):
-        return weight.flatten(2)
-    if isinstance(value, Layout):
-        column = torch.empty_like(value.ids)
-        column[value.ids] = torch.arange(len(value.ids))  # element e of the base is column column[e]
-        ordered = bool((column == torch.arange(len(column))).all())
-        weight = weight if ordered else weight[:, column.to(weight.device)]
-        return weight.view(len(weight), len(value.base.ch), -1)
-    return weight.unsqueeze(2)
-
-
-def spreads(layer: Layer) -> bool:
-    """Whether a constant input gives another value at the border: zero padding."""
-    if not isinstance(layer, nn.Conv2d) or layer.padding_mode != "zeros" or layer.padding == "valid":
-        return False
-    if isinstance(layer.padding, str):
-        return any(k > 1 for k in layer.kernel_size)
-    return any(p > 0 for p in layer.padding)
+def by_group(op: Op, rows: Tensor) -> Tensor:
+    """A tensor (out, ...) as (conv groups, out per group, ...)."""
+    return rows.unflatten(0, (num_groups(must(op.module)), -1))
 
 
 def forward(flow: Flow, op: Op) -> None:
     """Alive if an alive input is read; else a field if a field, or a constant across zero padding, is; else a number."""
-    layer, value = layer_of(flow, op), op.inputs[0]
-    val = base_of(value)
-    assert val is not None
-    weight = weight_by_channel(layer, value)
-    op.links = (weight != 0).any(2).cpu()
-    site = site_of(str(op.node.target), layer)
+    module = must(op.module)
+    op.links = (weight_of(op) != 0).any(2).cpu()
+    site = site_of(op.path, module)
     op.links[flow.masked.get(site, [])] = False
-    states, consts = flow.state(val), flow.const(val)
-    carries = op.links & (states == CONST) & (consts != 0)
+    states, consts = input_states(flow, op)
+    links = by_group(op, op.links)
+    carries = (links & ((states == CONST) & (consts != 0)).unsqueeze(1)).flatten(0, 1)
+    alive = (links & (states == ALIVE).unsqueeze(1)).any(2).flatten()
+    fields = (links & (states == FIELD).unsqueeze(1)).any(2).flatten()
     const = biases(flow, op, torch.arange(op.width))
-    alive = (op.links & (states == ALIVE)).any(1)
-    fields = (op.links & (states == FIELD)).any(1)
-    if spreads(layer):
+    if spreads(module):
         fields |= carries.any(1)
-    else:
-        const = const + carry(weight, carries, consts).sum(1)
+    elif carries.any():
+        const = const + carry(op, torch.arange(op.width), carries, consts).sum(1)
     state = torch.where(alive, ALIVE, torch.where(fields, FIELD, CONST))
     pinned = torch.zeros(op.width, dtype=torch.bool)
     pinned[flow.kept.get(site, [])] = True
@@ -94,21 +103,29 @@ def forward(flow: Flow, op: Op) -> None:
 
 def biases(flow: Flow, op: Op, rows: Tensor) -> Tensor:
     """float64[rows]: the layer's bias, 0 where masked."""
-    layer = layer_of(flow, op)
+    module = must(op.module)
     bias = torch.zeros(op.width, dtype=torch.float64)
-    if layer.bias is not None:
-        bias = layer.bias.detach().cpu().double()
-        bias[flow.masked.get(site_of(str(op.node.target), layer), [])] = 0
+    if module.bias is not None:
+        bias = module.bias.detach().cpu().double().clone()  # type: ignore[operator, union-attr]
+        bias[flow.masked.get(site_of(op.path, module), [])] = 0
     return bias[rows]
 
 
-def carry(weight: Tensor, carries: Tensor, consts: Tensor) -> Tensor:
-    """float64 (out, elements): sum over constant inputs i that are read of c_i w[o, i]."""
-    inputs = carries.any(0).nonzero().flatten()
-    if not len(inputs):
-        return torch.zeros(len(weight), weight.shape[2], dtype=torch.float64)
-    part = weight[:, inputs.to(weight.device)].cpu().double() * carries[:, inputs].unsqueeze(2)
-    return (part * consts[inputs].view(1, -1, 1)).sum(1)
+def group_of(op: Op, rows: Tensor) -> Tensor:
+    """The conv group of each row."""
+    return rows.div(op.width // num_groups(must(op.module)), rounding_mode="floor")
+
+
+def carry(op: Op, rows: Tensor, carries: Tensor, consts: Tensor) -> Tensor:
+    """float64 (rows, elements): sum over the constant inputs i that a row reads of c_i w[o, i].
+
+    `carries` bool (rows, in per group); `consts` (conv groups, in per group).
+    """
+    weight, local = weight_of(op), carries.any(0).nonzero().flatten()
+    if not len(local):
+        return torch.zeros(len(rows), weight.shape[2], dtype=torch.float64)
+    part = weight.index_select(1, local.to(weight.device)).cpu()[rows].double()
+    return torch.einsum("oi,oie->oe", consts[:, local][group_of(op, rows)] * carries[:, local], part)
 
 
 @dataclass(frozen=True)
@@ -121,160 +138,46 @@ class Sources:
 
 
 def sources(flow: Flow, op: Op, rows: Tensor) -> Sources:
-    val = base_of(op.inputs[0])
-    assert val is not None and op.links is not None
-    states = flow.state(val)
-    read = op.links[rows].any(0)
-    carried = read & (states == CONST) & (flow.const(val) != 0)
-    return Sources(read & (states == ALIVE), read & (states == FIELD), carried)
+    states, consts = input_states(flow, op)
+    assert op.links is not None
+    chosen = torch.zeros(op.width, 1, dtype=torch.bool)
+    chosen[rows] = True
+    read = by_group(op, op.links & chosen).any(1)
+    carried = read & (states == CONST) & (consts != 0)
+    return Sources((read & (states == ALIVE)).flatten(), (read & (states == FIELD)).flatten(), carried.flatten())
 
 
 def reads(flow: Flow, op: Op) -> Reads:
-    layer = layer_of(flow, op)
-    mask = torch.zeros_like(flow.state(must(op.inputs[0])), dtype=torch.bool)
+    """The alive inputs and fields that the needed rows read; the plane, where ones or a repeated number need it."""
+    mask = torch.zeros(base_of(op.inputs[0]).width, dtype=torch.bool)
     size = False
     for stream in (ALIVE, FIELD):
         rows = op.rows(stream)
         if len(rows):
             seen = sources(flow, op, rows)
             mask |= seen.alive | seen.fields
-            size = size or (spreads(layer) and bool(seen.carried.any())) or not bool((seen.alive | seen.fields).any())
+            ones = spreads(must(op.module)) and bool(seen.carried.any())
+            size = size or ones or not bool((seen.alive | seen.fields).any())
     return Reads([mask], (0,) if size else ())
 
 
-def must(value: Value) -> Val:
-    val = base_of(value)
-    assert val is not None
-    return val
-
-
-def emit(build: Build, op: Op) -> None:
-    """Per stream: layer(alive inputs) + layer(batch-free inputs), the second one on a batch of 1."""
-    flow, layer = build.flow, layer_of(build.flow, op)
-    value, path = op.inputs[0], str(op.node.target)
-    val, weight = must(value), weight_by_channel(layer, value)
-    for stream in (FIELD, ALIVE):
-        rows = op.rows(stream)
-        if not len(rows):
-            continue
-        seen = sources(flow, op, rows)
-        own = row_weights(flow, op, weight, rows)
-        bias = biases(flow, op, rows)
-        carried = carry(own, link_rows(op, rows) & seen.carried, flow.const(val))
-        if not spreads(layer):
-            bias, carried = bias + carried.sum(1), carried[:, :0]
-        has_bias = layer.bias is not None or bool((bias != 0).any())
-        terms: list[fx.Node] = []
-        if seen.alive.any():
-            node, entries = gather_inputs(build, op, val, seen.alive)
-            piece = narrow_layer(layer, own[:, entries.to(own.device)], bias if has_bias else None)
-            terms.append(build.module(path, "", piece, arrange(build, value, node)))
-        if seen.fields.any() or carried.any():
-            piece, node = static_part(build, op, seen.fields, own, carried, bias if has_bias and not terms else None)
-            terms.append(build.module(path, "_carry" if stream == ALIVE else SUFFIX[FIELD], piece, node))
-        if stream == ALIVE and not seen.alive.any():
-            terms = [spread(build, op, terms[0] if terms else build.numbers(bias, len(op.shape)))]
-        build.place(op, stream, rows, terms[0] if len(terms) == 1 else build.call(torch.add, *terms))
-
-
-def link_rows(op: Op, rows: Tensor) -> Tensor:
-    assert op.links is not None
-    return op.links[rows]
-
-
-def row_weights(flow: Flow, op: Op, weight: Tensor, rows: Tensor) -> Tensor:
-    """(rows, C, elements), with masked rows at zero."""
-    masked = set(flow.masked.get(site_of(str(op.node.target), layer_of(flow, op)), []))
-    own = weight if len(rows) == len(weight) else weight[rows.to(weight.device)]
-    if masked and (hit := [i for i, row in enumerate(rows.tolist()) if row in masked]):
-        own = own.clone()
-        own[hit] = 0
-    return own
-
-
-def gather_inputs(build: Build, op: Op, val: Val, mask: Tensor) -> tuple[fx.Node, Tensor]:
-    """The alive inputs that are read, or all that exist where dropping the rest would cost more than their zeros.
-
-    Dropping copies the kept inputs; a layer multiplies by zeros instead if it reads at least 3/4 of a tensor.
-    """
-    homes = build.home[ALIVE]
-    built = torch.zeros_like(mask)
-    for source in val.op.unique().tolist():
-        if source in homes:
-            here = val.op == source
-            built[here] = (homes[source][0] >= 0)[val.ch[here]]
-    built &= build.flow.state(val) == ALIVE
-    enough = int(mask.sum()) >= 0.75 * int(built.sum())
-    return build.gather_any(val, built if enough else mask, ALIVE)
-
-
-def arrange(build: Build, value: Value, node: fx.Node) -> fx.Node:
-    """A gathered base as the (N, k * plane) rows a linear layer reads; other inputs as they are."""
-    return build.once(("flat", node), lambda: build.call(torch.flatten, node, 1)) if isinstance(value, Layout) else node
-
-
-def static_part(
-    build: Build, op: Op, fields: Tensor, own: Tensor, carried: Tensor, bias: Tensor | None
-) -> tuple[nn.Module, fx.Node]:
-    """The layer on its batch-free inputs: the fields, and one plane of ones that carries all constants."""
-    value, layer = op.inputs[0], layer_of(build.flow, op)
-    val = must(value)
-    nodes, weights = [], []
-    if fields.any():
-        node, entries = build.gather_any(val, fields, FIELD)
-        nodes.append(arrange(build, value, node))
-        weights.append(own[:, entries.to(own.device)])
-    if carried.any():
-        nodes.append(build.ones_plane(val))
-        weights.append(carried.unsqueeze(1).to(own))
-    node = nodes[0] if len(nodes) == 1 else build.call(torch.cat, nodes, 1)
-    return narrow_layer(layer, torch.cat(weights, 1), bias), node
-
-
-def spread(build: Build, op: Op, node: fx.Node) -> fx.Node:
-    """A batch-free (1, k, ...) value repeated over batch and plane."""
-    plane = build.rules[op.kind].plane(build, op)
-    return build.method("expand", node, build.batch(), -1, *plane)
-
-
-def narrow_layer(layer: Layer, weight: Tensor, bias: Tensor | None) -> nn.Module:
-    """A layer like `layer` with this weight (out, in, elements); built on the meta device: no initialisation, no seed."""
-    if isinstance(layer, nn.Linear):
-        weight = weight.flatten(1)
-        new: nn.Module = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
-    else:
-        weight = weight.unflatten(2, layer.kernel_size)
-        new = nn.Conv2d(
-            weight.shape[1],
-            weight.shape[0],
-            layer.kernel_size,  # type: ignore[arg-type]
-            layer.stride,  # type: ignore[arg-type]
-            layer.padding,  # type: ignore[arg-type]
-            layer.dilation,  # type: ignore[arg-type]
-            bias=bias is not None,
-            padding_mode=layer.padding_mode,
-            device="meta",
-        )
-    trained = layer.weight.requires_grad
-    new.weight = nn.Parameter(weight.clone(memory_format=torch.contiguous_format), requires_grad=trained)
-    if bias is not None:
-        new.bias = nn.Parameter(bias.to(weight.device, weight.dtype), requires_grad=trained)
-    return new
-
-
-def conv_plane(build: Build, op: Op) -> list[fx.Node]:
-    layer, plane = layer_of(build.flow, op), build.plane(must(op.inputs[0]))
-    assert isinstance(layer, nn.Conv2d)
+def plane(build: Build, op: Op) -> list[fx.Node]:
+    """The output's plane by formula."""
+    module, lengths = must(op.module), build.plane(base_of(op.inputs[0]))
+    if isinstance(module, nn.Linear):
+        return lengths if isinstance(op.inputs[0], Val) else []
+    if isinstance(module, TRANSPOSED):
+        return [build.transposed_size(length, module, axis) for axis, length in enumerate(lengths)]
+    assert isinstance(module, CONVS)
+    kernel = kernel_of(module)
     out = []
-    for axis, length in enumerate(plane):
-        reach = layer.dilation[axis] * (layer.kernel_size[axis] - 1)
-        if layer.padding == "same":
-            out.append(length)
-            continue
-        pad = 0 if isinstance(layer.padding, str) else layer.padding[axis]
-        out.append(build.conv_size(length, 2 * pad - reach - 1, layer.stride[axis]))
+    for length, size, stride, dilation, pad in zip(
+        lengths, kernel.size, kernel.stride, kernel.dilation, kernel.pad, strict=True
+    ):
+        out.append(build.conv_size(length, sum(pad) - dilation * (size - 1) - 1, stride))
     return out
 
 
-CONV = Rule(accepts_conv, forward, reads, emit, conv_plane)
-LINEAR = Rule(accepts_linear, forward, reads, emit, lambda build, op: [])
+def site_units(op: Op) -> tuple[str, int]:
+    """The site of a layer's outputs and how many there are."""
+    return site_of(op.path, must(op.module)), num_units(must(op.module))

@@ -6,12 +6,14 @@ the original operation runs on it. What lies upstream still goes.
 
 from __future__ import annotations
 
-import torch
-from torch import fx, nn
+import operator
 
-from core.structure.build import Build, has_path
-from core.structure.rule import Reads, Rule
-from core.structure.values import ALIVE, CONST, Flow, Layout, Op, Raw, Value, base_of
+import torch
+from torch import fx
+
+from core.structure.build import Build
+from core.structure.rule import Reads, Rule, full_reads
+from core.structure.values import ALIVE, Flow, Layout, Many, Op, Raw, Val, Value, bases, whole
 
 METADATA = {"size", "dim", "ndimension"}
 ATTRIBUTES = {"shape", "ndim"}
@@ -24,17 +26,19 @@ def asks_only_size(op: Op) -> bool:
     return op.node.target is getattr and op.node.args[1] in ATTRIBUTES
 
 
-def accepts(flow: Flow, node: fx.Node, values: list[Value]) -> str:
-    return ""
+def recast(flow: Flow, node: fx.Node, value: Val | Layout, axis: int, reason: str) -> Val:
+    """The full width of `value`, rebuilt in front of `node`, with channels along `axis`."""
+    op = flow.new_op("recast", node, [value], value.shapes, axis, reason)
+    forward(flow, op)
+    return whole(op)
 
 
 def forward(flow: Flow, op: Op) -> None:
-    """All its channels are alive, for all we know; those of a layer that nobody reads need not exist."""
+    """All its channels are alive, for all we know."""
     alive = torch.full((op.width,), ALIVE, dtype=torch.int8)
     op.fill_in(alive, torch.zeros(op.width, dtype=torch.float64))
-    if op.node.op == "call_module":
-        for kind in ("filter", "neuron"):
-            op.used = op.used or bool(flow.kept.get(f"{op.node.target}/{kind}"))
+    if op.node.op == "call_module" and op.kind == "opaque":
+        op.used = any(flow.kept.get(f"{op.node.target}/{kind}") for kind in ("filter", "neuron"))
 
 
 def wanted(op: Op) -> bool:
@@ -43,76 +47,50 @@ def wanted(op: Op) -> bool:
 
 def reads(flow: Flow, op: Op) -> Reads:
     """Everything of every input, if anybody reads the result."""
+    count = sum(len(bases(value)) for value in op.inputs)
     if not wanted(op):
-        return Reads([None] * len(op.inputs))
+        return Reads([None] * count)
     op.need[:] = True
-    masks: list[torch.Tensor | None] = []
-    sizes = []
-    for i, value in enumerate(op.inputs):
-        val = base_of(value)
-        if val is None:
-            assert isinstance(value, Raw)
-            flow.ops[value.op].used = True
-            masks.append(None)
-        elif asks_only_size(op):
-            masks.append(None)
-            sizes.append(i)
-        else:
-            alive = flow.state(val)
-            masks.append(alive != CONST)
-            if not bool((alive == ALIVE).any()):
-                sizes.append(i)
-    return Reads(masks, tuple(sizes))
+    if op.kind == "opaque" and asks_only_size(op):
+        op.used = True
+        return Reads([None] * count, tuple(range(count)))
+    op.used = True
+    return full_reads(flow, op)
 
 
 def emit(build: Build, op: Op) -> None:
     if not wanted(op):
         return
     if op.node.op == "get_attr":
-        node = copy_attribute(build, op.node)
+        value = operator.attrgetter(str(op.node.target))(build.flow.traced.root)
+        node = build.parameter(str(op.node.target), value, lambda tensor: tensor)
     else:
         show = outline if asks_only_size(op) else Build.full
-        sources = dict(zip(op.node.all_input_nodes, op.inputs, strict=True))
-        node = build.rerun(op.node, {source: show(build, value) for source, value in sources.items()})
+        node = build.rerun(op.node, {n: show(build, build.flow.values[n]) for n in op.node.all_input_nodes})
     build.raw[op.index] = node
     if op.width:
         build.place(op, ALIVE, torch.arange(op.width), node)
 
 
-def copy_attribute(build: Build, node: fx.Node) -> fx.Node:
-    """The parameter or buffer, copied to the same name of the new network."""
-    *parents, name = str(node.target).split(".")
-    old, new = build.flow.traced.root, build.root
-    for parent in parents:
-        if not has_path(new, parent):
-            new.add_module(parent, nn.Module())
-        old, new = getattr(old, parent), getattr(new, parent)
-    value = getattr(old, name)
-    if not hasattr(new, name):
-        if isinstance(value, nn.Parameter):
-            copied = nn.Parameter(value.detach().clone(), requires_grad=value.requires_grad)
-            new.register_parameter(name, copied)
-        else:
-            new.register_buffer(name, value.detach().clone())
-    return build.graph.get_attr(str(node.target))
+def emit_recast(build: Build, op: Op) -> None:
+    if wanted(op):
+        build.raw[op.index] = build.full(op.inputs[0])
+        build.place(op, ALIVE, torch.arange(op.width), build.raw[op.index])
 
 
 def outline(build: Build, value: Value) -> fx.Node:
     """A tensor of the value's original shape that costs nothing."""
     if isinstance(value, Raw):
         return build.raw[value.op]
-    if isinstance(value, Layout):
-        base = outline(build, value.base)
-        return build.once(
-            ("outline", id(value)), lambda: build.rerun(value.node, {value.node.all_input_nodes[0]: base})
-        )
-    one, plane = build.numbers(torch.ones(1), len(value.shape)), build.plane(value)
-    shape = (build.batch(), len(value.ch), *plane)
-    return build.once(("outline", *shape), lambda: build.method("expand", one, *shape))
+    if isinstance(value, Layout | Many):
+        sources = {n: outline(build, build.flow.values[n]) for n in value.node.all_input_nodes}
+        return build.once(("outline", value.node), lambda: build.rerun(value.node, sources))
+    one, lengths = build.numbers(torch.ones(1), len(value.shape)), build.lengths(value, build.batch(), value.width)
+    return build.once(("outline", *lengths), lambda: build.method("expand", one, *lengths))
 
 
 def own_plane(build: Build, op: Op) -> list[fx.Node]:
-    return build.sizes(build.raw[op.index], len(op.shape))
+    return build.sizes(build.raw[op.index], len(op.shape), op.axis)
 
 
 def emit_input(build: Build, op: Op) -> None:
@@ -124,9 +102,12 @@ def emit_input(build: Build, op: Op) -> None:
 
 
 def emit_output(build: Build, op: Op) -> None:
-    sources = dict(zip(op.node.all_input_nodes, op.inputs, strict=True))
-    full = {source: build.full(value) for source, value in sources.items()}
+    full = build.full_inputs(op.node)
     build.graph.output(fx.map_arg(op.node.args[0], lambda n: full[n]))
+
+
+def reads_output(flow: Flow, op: Op) -> Reads:
+    return full_reads(flow, op)
 
 
 def nothing(flow: Flow, op: Op) -> Reads:
@@ -145,7 +126,8 @@ def no_plane(build: Build, op: Op) -> list[fx.Node]:
     raise AssertionError("constant channels take their size from the value they were joined to")
 
 
-OPAQUE = Rule(accepts, forward, reads, emit, own_plane)
-INPUT = Rule(accepts, forward, nothing, emit_input, own_plane)
-OUTPUT = Rule(accepts, forward, reads, emit_output, own_plane)
-FILL = Rule(accepts, forward_nothing, nothing, emit_nothing, no_plane)
+OPAQUE = Rule(forward, reads, emit, own_plane)
+RECAST = Rule(forward, reads, emit_recast, own_plane)
+INPUT = Rule(forward, nothing, emit_input, own_plane)
+OUTPUT = Rule(forward, reads_output, emit_output, own_plane)
+FILL = Rule(forward_nothing, nothing, emit_nothing, no_plane)

@@ -6,31 +6,11 @@ import torch
 from torch import Tensor, fx
 
 from core.structure.build import Build
-from core.structure.rule import Rule, row_reads, same_plane
-from core.structure.values import ALIVE, FIELD, Flow, Op, Val, Value, base_of
+from core.structure.rule import Rule, row_reads
+from core.structure.rules_pairs import forward, plane, vals_of
+from core.structure.values import ALIVE, FIELD, Op, Val
 
 Part = tuple[Val, Tensor]  # an operand, and a mask over the rows it brings in this stream
-
-
-def accepts(flow: Flow, node: fx.Node, values: list[Value]) -> str:
-    shape = flow.traced.shapes.get(node)
-    if len(values) != 2 or len(node.args) != 2 or node.kwargs:
-        return "it is not a plain sum of two tensors"
-    if not all(isinstance(value, Val) and value.shape == shape for value in values):
-        return "its operands differ in shape, or their channels are not known"
-    return "" if shape is not None and shape[0] == flow.traced.batch and len(shape) > 1 else "it has no channels"
-
-
-def operands(op: Op) -> list[Val]:
-    vals = [base_of(value) for value in op.inputs]
-    return [val for val in vals if val is not None]
-
-
-def forward(flow: Flow, op: Op) -> None:
-    """A sum is as alive as its liveliest operand; constants add."""
-    first, second = operands(op)
-    state = torch.maximum(flow.state(first), flow.state(second))
-    op.fill_in(state, flow.const(first) + flow.const(second), flow.nonneg(first) & flow.nonneg(second))
 
 
 def emit(build: Build, op: Op) -> None:
@@ -42,7 +22,7 @@ def emit(build: Build, op: Op) -> None:
         parts = live_parts(build, op, rows, stream)
         fields = live_parts(build, op, rows, FIELD) if stream == ALIVE else []
         const = torch.zeros(op.width, dtype=torch.float64)
-        for val in operands(op):
+        for val in vals_of(op):
             const += build.flow.const(val) * rows
         if len(parts) == 1 and not fields and not const.any():
             entries = rows.nonzero().flatten()
@@ -57,7 +37,7 @@ def emit(build: Build, op: Op) -> None:
 
 def live_parts(build: Build, op: Op, rows: Tensor, stream: int) -> list[Part]:
     """Operands that have channels of that stream among `rows`, the fullest first."""
-    parts = [(val, rows & (build.flow.state(val) == stream)) for val in operands(op)]
+    parts = [(val, rows & (build.flow.state(val) == stream)) for val in vals_of(op)]
     return sorted((part for part in parts if part[1].any()), key=lambda part: -int(part[1].sum()))
 
 
@@ -73,12 +53,12 @@ def total(
             node = build.gather(val, order, stream)
         parts = parts[1:]
         if const.any():
-            node = build.call(torch.add, node, build.numbers(const[order], len(op.shape)))
+            node = build.call(torch.add, node, build.numbers(const[order], len(op.shape), op.axis))
     else:
         order = rows.nonzero().flatten() if order is None else order
-        plane = build.plane(val)
         batch = build.batch() if stream == ALIVE else 1
-        node = build.method("expand", build.numbers(const[order], len(op.shape)), batch, -1, *plane)
+        start = build.numbers(const[order], len(op.shape), op.axis)
+        node = build.method("expand", start, *build.lengths(val, batch, -1))
     for val, mask in parts:
         node = add_part(build, node, val, mask, order, stream)
     return node, order
@@ -92,7 +72,7 @@ def add_part(build: Build, node: fx.Node, val: Val, mask: Tensor, order: Tensor,
     position = torch.full((len(mask),), -1)
     position[order] = torch.arange(len(order))
     assert bool((position[entries] >= 0).all())
-    return build.call(torch.index_add, node, 1, build.indices(position[entries]), part)
+    return build.call(torch.index_add, node, val.axis, build.indices(position[entries]), part)
 
 
-SUM = Rule(accepts, forward, row_reads, emit, same_plane)
+SUM = Rule(forward, row_reads, emit, plane)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.func import functional_call
 
 from core.errors import TraceError
 from core.structure.inplace import IN_PLACE_FUNCTIONS, Write, later_readers, remove_write, tensors_in, written_value
@@ -23,16 +24,37 @@ WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 @dataclass(frozen=True)
+class Run:
+    """What each node gave for one input: the shape of a tensor, or else the number, or the tuple, itself."""
+
+    batch: int
+    shapes: dict[fx.Node, tuple[int, ...]]
+    numbers: dict[fx.Node, Any]
+
+
+@dataclass(frozen=True)
 class Traced:
     """A followed network: graph of out-of-place operations, and what each node gave for the example.
 
-    `shapes` holds tensors only; every other result (numbers, tuples) is absent. `batch` is the example's batch, at least 2.
+    `runs[0]` is the example's; `runs[1]` has another batch, and another height and width where the network takes one.
+    What holds in both holds at every size; a network that takes no second input has one run.
     """
 
     root: nn.Module
     graph: fx.Graph
-    shapes: dict[fx.Node, tuple[int, ...]]
-    batch: int
+    runs: tuple[Run, ...]
+
+    @property
+    def shapes(self) -> dict[fx.Node, tuple[int, ...]]:
+        return self.runs[0].shapes
+
+    def shapes_of(self, node: fx.Node) -> tuple[tuple[int, ...], ...]:
+        """The node's shape in each run; () for what is no tensor."""
+        return tuple(run.shapes[node] for run in self.runs) if node in self.runs[0].shapes else ()
+
+    def leads(self, shapes: tuple[tuple[int, ...], ...]) -> bool:
+        """Whether a value's first dimension is the batch, in every run."""
+        return bool(shapes) and all(s and s[0] == run.batch for s, run in zip(shapes, self.runs, strict=True))
 
     def module(self, node: fx.Node) -> nn.Module:
         return self.root.get_submodule(str(node.target))
@@ -110,13 +132,31 @@ def trace(model: nn.Module, example: Example) -> Traced:
     inputs = example_tuple(example)
     with eval_mode(model):
         graph = follow(model, len(inputs))
-        shapes, writes = run_once(model, graph, inputs)
-    for node, users in writes:
-        remove_write(model, node, users)
-    for node in graph.nodes:  # numbers never change in place
-        node.target = IN_PLACE_FUNCTIONS.get(node.target, node.target)
+        first, writes = run_once(model, graph, inputs)
+        for node, users in writes:
+            remove_write(model, node, users)
+        for node in graph.nodes:  # numbers never change in place
+            node.target = IN_PLACE_FUNCTIONS.get(node.target, node.target)
+        second = second_run(model, graph, inputs)
     graph.lint()
-    return Traced(model, graph, shapes, inputs[0].shape[0])
+    return Traced(model, graph, (first, second) if second else (first,))
+
+
+def second_run(model: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> Run | None:
+    """A run with one more image, and 32 more pixels on a side if the network takes them; None if it takes neither."""
+    for more in (32, 0):
+        larger = tuple(enlarged(t, more) for t in inputs)
+        try:
+            return interpret(model, graph, larger)[0]
+        except (TraceError, RuntimeError, NotImplementedError, TypeError, ValueError):
+            continue
+    return None
+
+
+def enlarged(x: Tensor, more: int) -> Tensor:
+    """A tensor without data: one more image, `more` longer behind the second dimension."""
+    batch, *rest = x.shape
+    return torch.empty(batch + 1, *rest[:1], *(d + more for d in rest[1:]), dtype=x.dtype, device="meta")
 
 
 def follow(model: nn.Module, num_inputs: int) -> fx.Graph:
@@ -149,40 +189,58 @@ def erase_with_users(graph: fx.Graph, node: fx.Node) -> None:
     graph.erase_node(node)
 
 
-def run_once(
-    model: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]
-) -> tuple[dict[fx.Node, tuple[int, ...]], list[Write]]:
-    """Shapes of all tensors, and every in-place write with the later readers of the value it overwrites."""
+def run_once(model: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> tuple[Run, list[Write]]:
+    """What every node gives, and every in-place write with the later readers of the value it overwrites.
+
+    Shapes alone are computed (on the meta device), unless an operation needs real numbers.
+    """
+    try:
+        return interpret(model, graph, tuple(t.to("meta") for t in inputs))
+    except (TraceError, RuntimeError, NotImplementedError, TypeError, ValueError):
+        return interpret(model, graph, tuple(t.clone() for t in inputs))
+
+
+def interpret(model: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> tuple[Run, list[Write]]:
     order = {node: i for i, node in enumerate(graph.nodes)}
     last = {node: max((order[u] for u in node.users), default=order[node]) for node in graph.nodes}
     feed = iter(inputs)
     alive: dict[fx.Node, Any] = {}
-    shapes: dict[fx.Node, tuple[int, ...]] = {}
-    writes: list[Write] = []
+    run, writes = Run(inputs[0].shape[0], {}, {}), []
     for node in graph.nodes:
         if node.op == "output":
             break
         target = written_value(model, node)
         if target is not None and tensors_in(alive[target]):
             writes.append((node, later_readers(node, target, alive, order)))
-        alive[node] = execute(model, node, alive, feed)
+        alive[node] = execute(model, node, alive, feed, meta=inputs[0].is_meta)
         if isinstance(alive[node], Tensor):
-            shapes[node] = tuple(alive[node].shape)
+            run.shapes[node] = tuple(alive[node].shape)
+        elif not tensors_in(alive[node]):
+            run.numbers[node] = alive[node]
         for old in [n for n in alive if last[n] <= order[node]]:
             del alive[old]
-    return shapes, writes
+    return run, writes
 
 
-def execute(model: nn.Module, node: fx.Node, values: dict[fx.Node, Any], feed: Iterator[Tensor]) -> Any:
+def execute(
+    model: nn.Module, node: fx.Node, values: Mapping[fx.Node, Any], feed: Iterator[Tensor], meta: bool = False
+) -> Any:
+    """The node's own operation on `values`; with `meta`, on shapes only."""
     if node.op == "placeholder":
         return next(feed)
     if node.op == "get_attr":
-        return operator.attrgetter(str(node.target))(model)
+        value = operator.attrgetter(str(node.target))(model)
+        return value.to("meta") if meta and isinstance(value, Tensor) else value
     args = fx.map_arg(node.args, lambda n: values[n])
-    kwargs = fx.map_arg(node.kwargs, lambda n: values[n])
+    return perform(model, node, args, fx.map_arg(node.kwargs, lambda n: values[n]), meta)
+
+
+def perform(model: nn.Module, node: fx.Node, args: Any, kwargs: Any, meta: bool = False) -> Any:
+    """The node's operation with these arguments."""
     try:
         if node.op == "call_module":
-            return model.get_submodule(str(node.target))(*args, **kwargs)
+            module = model.get_submodule(str(node.target))
+            return functional_call(module, without_data(module), args, kwargs) if meta else module(*args, **kwargs)
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         return node.target(*args, **kwargs)  # type: ignore[operator]
@@ -190,3 +248,8 @@ def execute(model: nn.Module, node: fx.Node, values: dict[fx.Node, Any], feed: I
         raise TraceError(
             f"{node.target} failed on the example: {error}; pass an example of the network's own input shape"
         ) from error
+
+
+def without_data(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers as shapes."""
+    return {name: tensor.detach().to("meta") for name, tensor in (*module.named_parameters(), *module.named_buffers())}

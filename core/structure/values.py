@@ -1,7 +1,7 @@
 """What flows between operations: references to channels of operations, and what is known of each channel.
 
-Channel j of a `Val` *is* channel `ch[j]` of operation `op[j]`, and nothing else; so concatenation and padding are index
-algebra and compute nothing. Every channel of an operation has a state on the lattice CONST < FIELD < ALIVE.
+Channel j of a `Val` *is* channel `ch[j]` of operation `op[j]`, and nothing else; so concatenation, splits, slices and
+shuffles are index algebra and compute nothing. A channel's state lies on the lattice CONST < FIELD < ALIVE.
 """
 
 from __future__ import annotations
@@ -9,31 +9,52 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from core.structure.trace import Traced
 
 CONST, FIELD, ALIVE = 0, 1, 2  # a number; the same for every input but not everywhere; depends on the input
+Shapes = tuple[tuple[int, ...], ...]  # of one value in each run of the tracer
 
 
 @dataclass(frozen=True)
 class Val:
-    """A tensor (N, C, ...) with named channels: `op`, `ch` Long[C]; `like` is an operation with the same plane."""
+    """A tensor (N, ...) whose dimension `axis` holds channels: `op`, `ch` Long[C]; `like`: an operation of its plane.
 
-    shape: tuple[int, ...]
+    The plane is every dimension but the batch and the channels.
+    """
+
+    shapes: Shapes
+    axis: int
     op: Tensor
     ch: Tensor
     like: int
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.shapes[0]
+
+    @property
+    def width(self) -> int:
+        return len(self.ch)
+
 
 @dataclass(frozen=True)
 class Layout:
-    """Elements of `base` in another arrangement: entry i of a sample is element ids[i] of the base's (C, plane)."""
+    """Elements of `base` in another arrangement: entry i of a sample is element ids[i] of the base's sample.
 
-    shape: tuple[int, ...]
+    One `ids` per run. `node`, run again on the full width of its inputs, makes the full value; `part` of its tuple.
+    """
+
+    shapes: Shapes
     base: Val
-    ids: Tensor
-    node: fx.Node  # the operation that arranges them, run again on the full width
+    ids: tuple[Tensor, ...]
+    node: fx.Node
+    part: int = -1  # -1: the node gives one tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.shapes[0]
 
 
 @dataclass(frozen=True)
@@ -43,7 +64,15 @@ class Raw:
     op: int
 
 
-Value = Val | Layout | Raw
+@dataclass(frozen=True)
+class Many:
+    """Several values: what a split or a chunk gives."""
+
+    parts: tuple[Val | Layout, ...]
+    node: fx.Node
+
+
+Value = Val | Layout | Raw | Many
 
 
 @dataclass(eq=False)
@@ -54,20 +83,28 @@ class Op:
     kind: str
     node: fx.Node
     inputs: list[Value]
-    shape: tuple[int, ...]  # at the example; () for a Raw
-    reason: str = ""  # why a refilled operation could not be narrowed
-    links: Tensor | None = None  # bool (out, in): which inputs a convolution or linear layer reads at all
-    scale: float | None = 1.0  # of a plane operation: constant c becomes scale * c; None: a field
+    shapes: Shapes  # () for a Raw
+    axis: int = 1
+    reason: str = ""  # why an operation works on the full width of its input
+    module: nn.Module | None = None  # of a layer: what holds its weights
+    path: str = ""  # of a layer: where it stands
+    parameters: dict[str, str] = field(default_factory=dict)  # of a layer: the names of its weight and bias
+    links: Tensor | None = None  # bool (out, in per conv group): which inputs a layer reads at all
+    source_rows: Tensor | None = None  # of a movement: its channel j is channel source_rows[j] of its input
     state: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int8))
     const: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     nonneg: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
     need: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
     used: bool = False  # of a Raw: somebody reads it
-    size_needed: bool = False  # somebody needs this value's height and width, though perhaps none of its channels
+    size_needed: bool = False  # somebody needs this value's plane, though perhaps none of its channels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.shapes[0] if self.shapes else ()
 
     @property
     def width(self) -> int:
-        return self.shape[1] if len(self.shape) > 1 else 0
+        return self.shape[self.axis] if len(self.shape) > 1 else 0
 
     def fill_in(self, state: Tensor, const: Tensor, nonneg: Tensor | None = None) -> None:
         """Record the states; `const` counts only where the state is CONST."""
@@ -92,8 +129,10 @@ class Flow:
     ops: list[Op] = field(default_factory=list)
     values: dict[fx.Node, Value] = field(default_factory=dict)
 
-    def new_op(self, kind: str, node: fx.Node, inputs: list[Value], shape: tuple[int, ...], reason: str = "") -> Op:
-        op = Op(len(self.ops), kind, node, inputs, shape, reason)
+    def new_op(
+        self, kind: str, node: fx.Node, inputs: list[Value], shapes: Shapes, axis: int = 1, reason: str = ""
+    ) -> Op:
+        op = Op(len(self.ops), kind, node, inputs, shapes, axis, reason)
         self.ops.append(op)
         return op
 
@@ -120,9 +159,22 @@ class Flow:
 
 def whole(op: Op) -> Val:
     """The value an operation gives: all its channels in order."""
-    return Val(op.shape, torch.full((op.width,), op.index), torch.arange(op.width), op.index)
+    return Val(op.shapes, op.axis, torch.full((op.width,), op.index), torch.arange(op.width), op.index)
 
 
-def base_of(value: Value) -> Val | None:
+def bases(value: Value) -> list[Val]:
     """The channels behind a value."""
-    return value.base if isinstance(value, Layout) else value if isinstance(value, Val) else None
+    if isinstance(value, Many):
+        return [base for part in value.parts for base in bases(part)]
+    return [value.base] if isinstance(value, Layout) else [value] if isinstance(value, Val) else []
+
+
+def base_of(value: Value) -> Val:
+    """The channels behind a tensor's value."""
+    (base,) = bases(value)
+    return base
+
+
+def along(vector: Tensor, rank: int, axis: int) -> Tensor:
+    """Vector[k] in the shape (1, .., k, .., 1) that broadcasts along `axis`."""
+    return vector.view(*[1] * axis, -1, *[1] * (rank - axis - 1))

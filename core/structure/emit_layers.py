@@ -1,0 +1,270 @@
+"""Building layers narrow: per stream, layer(alive inputs) + layer(batch-free inputs), the second one on a batch of 1.
+
+Conv groups that keep as many inputs and as many rows as each other run together, as one convolution with fewer conv groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+
+from core.structure.build import SUFFIX, Build, Origin
+from core.structure.layers import narrow_layer, num_groups, site_of, spreads, weight_by_input
+from core.structure.rule import Rule
+from core.structure.rules_layers import (
+    biases,
+    by_group,
+    carry,
+    columns_of,
+    forward,
+    group_of,
+    must,
+    plane,
+    reads,
+    sources,
+    weight_of,
+)  # fmt: skip
+from core.structure.values import ALIVE, CONST, FIELD, Layout, Op, Val, base_of
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Conv groups that run as one convolution: `rows` and `inputs` (channels of the input), both group by group."""
+
+    groups: int
+    rows: Tensor
+    inputs: Tensor
+
+
+def emit(build: Build, op: Op) -> None:
+    for stream in (FIELD, ALIVE):
+        rows = op.rows(stream)
+        if not len(rows):
+            continue
+        seen = sources(build.flow, op, rows)
+        if stream == ALIVE and seen.alive.any():
+            for bucket in buckets(build, op, rows, seen.alive):
+                emit_alive(build, op, bucket)
+            continue
+        node = static_part(build, op, rows, stream, with_bias=True)
+        if stream == ALIVE:  # kept on purpose, though nothing that depends on the input is read
+            node = build.method("expand", node, *build.lengths(whole_plane(build, op), build.batch(), -1))
+        build.place(op, stream, rows, node)
+
+
+def whole_plane(build: Build, op: Op) -> Val:
+    """The operation's own value, for its plane."""
+    return Val(op.shapes, op.axis, torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long), op.index)
+
+
+# ---- the part that depends on the input ----------------------------------------------------------------------------
+
+
+def buckets(build: Build, op: Op, rows: Tensor, mask: Tensor) -> list[Bucket]:
+    """Conv groups by how many rows and inputs they keep; a group with rows and no input reads a filler, times zero."""
+    groups = num_groups(must(op.module))
+    val = base_of(op.inputs[0])
+    if groups == 1:
+        return [Bucket(1, rows, kept_inputs(build, op, val, mask))]
+    per = val.width // groups
+    filler = mask.nonzero().flatten()[:1]
+    own, by_size = group_of(op, rows), {}
+    for group in own.unique().tolist():
+        mine = rows[own == group]
+        inputs = mask[group * per : (group + 1) * per].nonzero().flatten() + group * per
+        inputs = inputs if len(inputs) else filler
+        by_size.setdefault((len(inputs), len(mine)), []).append((mine, inputs))
+    return [
+        Bucket(len(found), torch.cat([r for r, _ in found]), torch.cat([i for _, i in found]))
+        for _, found in sorted(by_size.items())
+    ]
+
+
+def kept_inputs(build: Build, op: Op, val: Val, mask: Tensor) -> Tensor:
+    """The alive inputs that are read, or all that exist where dropping the rest would cost more than their zeros.
+
+    Dropping copies the kept inputs; a layer multiplies by zeros instead if it reads at least 3/4 of a tensor. In whatever
+    order costs nothing.
+    """
+    homes = build.home[ALIVE]
+    built = torch.zeros_like(mask)
+    for source in val.op.unique().tolist():
+        if source in homes:
+            here = val.op == source
+            built[here] = (homes[source][0] >= 0)[val.ch[here]]
+    built &= build.flow.state(val) == ALIVE
+    enough = int(mask.sum()) >= 0.75 * int(built.sum())
+    return build.cheapest_order(val, built if enough else mask, ALIVE)
+
+
+def emit_alive(build: Build, op: Op, bucket: Bucket) -> None:
+    """One convolution for a bucket, plus what its rows get from batch-free inputs."""
+    module, rows = must(op.module), bucket.rows
+    bias = biases(build.flow, op, rows)
+    carried = carried_by(build, op, rows)
+    if not spreads(module):
+        bias = bias + carried.sum(1)
+    has_bias = module.bias is not None or bool((bias != 0).any())
+    cut = weight_cut(build, op, bucket, masked_rows(build, op, rows))
+    piece = narrow_layer(module, cut(weight_of(op)), bias if has_bias else None, bucket.groups)
+    cuts: dict[str, Callable] = {
+        "weight": lambda t: native(op, cut(canonical(op, t)), bucket.groups),
+        "bias": lambda t: t[rows.to(t.device)],
+    }
+    value = base_of(op.inputs[0])
+    node = arrange(build, op, build.gather(value, bucket.inputs, ALIVE))
+    held = {n: Origin(path, cuts[n]) for n, path in op.parameters.items() if getattr(module, n) is not None}
+    node = build.module(op.path, "", piece, node, cuts=held)
+    if static_rows(build, op, rows):
+        node = build.call(torch.add, node, static_part(build, op, rows, ALIVE, with_bias=False))
+    build.place(op, ALIVE, rows, node)
+
+
+def masked_rows(build: Build, op: Op, rows: Tensor) -> Tensor:
+    """Which of the rows are masked, bool."""
+    silent = torch.zeros(op.width, dtype=torch.bool)
+    silent[build.flow.masked.get(site_of(op.path, must(op.module)), [])] = True
+    return silent[rows]
+
+
+def weight_cut(build: Build, op: Op, bucket: Bucket, silent: Tensor) -> Callable[[Tensor], Tensor]:
+    """From (out, in per group, elements) to the bucket's (rows, inputs per group, elements)."""
+    groups = num_groups(must(op.module))
+    per = base_of(op.inputs[0]).width // groups
+    local = bucket.inputs.view(bucket.groups, -1)
+    own = group_of(op, bucket.rows).view(bucket.groups, -1)[:, 0]
+    filled = (local.div(per, rounding_mode="floor") != own.unsqueeze(1)).any(1)  # a filler from another group
+    zero = silent | filled.repeat_interleave(len(bucket.rows) // bucket.groups)
+    columns = (local % per).repeat_interleave(len(bucket.rows) // bucket.groups, 0)
+
+    def cut(weight: Tensor) -> Tensor:
+        if len(bucket.rows) < len(weight) or not bool((bucket.rows == torch.arange(len(bucket.rows))).all()):
+            weight = weight.index_select(0, bucket.rows.to(weight.device))
+        if bucket.groups == 1 and groups == 1:
+            order = local[0].to(weight.device)
+            whole = len(order) == weight.shape[1] and bool((order == torch.arange(len(order)).to(order)).all())
+            weight = weight if whole else weight.index_select(1, order)
+        else:
+            weight = weight[torch.arange(len(weight)).unsqueeze(1), columns]
+        if zero.any():
+            weight = weight.clone()
+            weight[zero] = 0
+        return weight
+
+    return cut
+
+
+def canonical(op: Op, tensor: Tensor) -> Tensor:
+    """A tensor shaped like the layer's weight, as (out, in per group, elements)."""
+    module = must(op.module)
+    twin = type(module).__new__(type(module))
+    nn.Module.__init__(twin)
+    twin.__dict__.update({k: v for k, v in module.__dict__.items() if not k.startswith("_")})
+    twin.weight = nn.Parameter(tensor.detach(), requires_grad=False)
+    weight = weight_by_input(twin)
+    if isinstance(op.inputs[0], Layout):
+        columns = columns_of(op.inputs[0])
+        weight = (
+            weight.flatten(1).index_select(1, columns.flatten().to(weight.device)).view(len(weight), *columns.shape)
+        )
+    return weight
+
+
+def native(op: Op, weight: Tensor, groups: int) -> Tensor:
+    """(rows, inputs per group, elements) in the shape of the new layer's weight."""
+    return narrow_layer(must(op.module), weight, None, groups).weight.detach()  # type: ignore[operator]
+
+
+def arrange(build: Build, op: Op, node: fx.Node) -> fx.Node:
+    """Gathered channels as the (N, k * plane) rows a linear layer reads; other inputs as they are."""
+    if not isinstance(op.inputs[0], Layout):
+        return node
+    axis = base_of(op.inputs[0]).axis
+    node = node if axis == 1 else build.once(("front", node), lambda: build.call(torch.movedim, node, axis, 1))
+    return build.once(("flat", node), lambda: build.call(torch.flatten, node, 1))
+
+
+# ---- the part that is the same for every input ---------------------------------------------------------------------
+
+
+def carried_by(build: Build, op: Op, rows: Tensor) -> Tensor:
+    """float64 (rows, elements): what the rows take from constant inputs, per tap."""
+    flow, val = build.flow, base_of(op.inputs[0])
+    groups = num_groups(must(op.module))
+    states, consts = flow.state(val).view(groups, -1), flow.const(val).view(groups, -1)
+    assert op.links is not None
+    carries = op.links[rows] & ((states == CONST) & (consts != 0))[group_of(op, rows)]
+    return carry(op, rows, carries, consts)
+
+
+def static_rows(build: Build, op: Op, rows: Tensor) -> bool:
+    """Whether the rows read a field, or a constant that is another at the border."""
+    seen = sources(build.flow, op, rows)
+    return bool(seen.fields.any()) or (spreads(must(op.module)) and bool(seen.carried.any()))
+
+
+def static_part(build: Build, op: Op, rows: Tensor, stream: int, with_bias: bool) -> fx.Node:
+    """(1, rows, ...): the layer on its fields, and on one plane of ones that carries all constants."""
+    module, flow, rank = must(op.module), build.flow, len(op.shape)
+    value = base_of(op.inputs[0])
+    carried = carried_by(build, op, rows)
+    bias = biases(flow, op, rows) if with_bias else torch.zeros(len(rows), dtype=torch.float64)
+    suffix = "_carry" if stream == ALIVE else SUFFIX[FIELD]
+    terms: list[fx.Node] = []
+    if not spreads(module):
+        bias, carried = bias + (carried.sum(1) if with_bias else 0), carried[:, :0]
+    if carried.any():
+        piece = narrow_layer(module, carried.unsqueeze(1).to(module.weight), None)  # type: ignore[arg-type]
+        terms.append(build.module(op.path, suffix, piece, build.ones_plane(value)))
+    fields = sources(flow, op, rows).fields
+    if fields.any():
+        terms += field_terms(build, op, rows, fields, suffix)
+    if not terms:
+        return build.numbers(bias, rank, op.axis)
+    node = terms[0]
+    for term in terms[1:]:
+        node = build.call(torch.add, node, term)
+    return build.call(torch.add, node, build.numbers(bias, rank, op.axis)) if bool((bias != 0).any()) else node
+
+
+def field_terms(build: Build, op: Op, rows: Tensor, fields: Tensor, suffix: str) -> list[fx.Node]:
+    """What the rows take from fields, each term for all rows."""
+    module, value = must(op.module), base_of(op.inputs[0])
+    assert op.links is not None
+    groups = num_groups(module)
+    reading = (by_group(op, op.links) & fields.view(groups, -1).unsqueeze(1)).any(2).flatten()[rows]
+    terms = []
+    position = torch.full((op.width,), -1)
+    position[rows] = torch.arange(len(rows))
+    for bucket in field_buckets(build, op, rows[reading], fields):
+        piece_weight = weight_cut(build, op, bucket, masked_rows(build, op, bucket.rows))(weight_of(op))
+        piece = narrow_layer(module, piece_weight, None, bucket.groups)
+        node = build.module(op.path, suffix, piece, arrange(build, op, build.gather(value, bucket.inputs, FIELD)))
+        if len(bucket.rows) == len(rows) and bool((bucket.rows == rows).all()):
+            terms.append(node)
+            continue
+        spread = build.method(
+            "expand", build.numbers(torch.zeros(len(rows)), len(op.shape), op.axis), 1, *expanded(build, op, node)
+        )
+        where = build.indices(position[bucket.rows])
+        terms.append(build.call(torch.index_add, spread, op.axis, where, node))
+    return terms
+
+
+def expanded(build: Build, op: Op, node: fx.Node) -> list[object]:
+    """The lengths of an expand, behind the batch, to the plane of `node`."""
+    sizes: list[object] = list(build.sizes(node, len(op.shape), op.axis))
+    sizes.insert(op.axis - 1, -1)
+    return sizes
+
+
+def field_buckets(build: Build, op: Op, rows: Tensor, fields: Tensor) -> list[Bucket]:
+    if num_groups(must(op.module)) == 1:
+        return [Bucket(1, rows, fields.nonzero().flatten())]
+    return buckets(build, op, rows, fields)
+
+
+LAYER = Rule(forward, reads, emit, plane)

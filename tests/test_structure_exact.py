@@ -366,7 +366,7 @@ def test_mode_type_and_frozen_parameters_are_kept(training):
     assert all(module.training == training for module in compact.modules())
     assert {p.dtype for p in compact.parameters()} == {torch.bfloat16}
     frozen = {name for name, p in compact.named_parameters() if not p.requires_grad}
-    assert frozen == {"1.conv1.weight"}
+    assert frozen == {"1.conv1.weight", "1.conv2_carry.weight"}, "a carried constant is not learnt"
 
 
 def test_channels_last_inputs_give_the_same():

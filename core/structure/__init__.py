@@ -3,22 +3,36 @@
 from core.structure.certificate import Certificate, verify
 from core.structure.compactfile import load, read_header, save
 from core.structure.cost import Cost, LayerCost, cost
+from core.structure.explain import Explanation, explain
+from core.structure.groups import Group
+from core.structure.importance import IMPORTANCE
+from core.structure.optimizer import apply_with_optimizer
 from core.structure.plan import Refilled, RemovalPlan, plan_zeros
-from core.structure.surgery import apply
+from core.structure.planning import plan_chosen, plan_target, plan_threshold
+from core.structure.surgery import apply, remove_zeros
 from core.structure.trace import Traced, trace
 
 __all__ = [
+    "IMPORTANCE",
     "Certificate",
     "Cost",
+    "Explanation",
+    "Group",
     "LayerCost",
     "Refilled",
     "RemovalPlan",
     "Traced",
     "apply",
+    "apply_with_optimizer",
     "cost",
+    "explain",
     "load",
+    "plan_chosen",
+    "plan_target",
+    "plan_threshold",
     "plan_zeros",
     "read_header",
+    "remove_zeros",
     "save",
     "trace",
     "verify",

@@ -109,26 +109,40 @@ def judge(
 
 @contextmanager
 def masked(model: nn.Module, sites: dict[str, list[int]]) -> Iterator[None]:
-    """Inside, the named units give zero: a forward hook on each site's layer."""
+    """Inside, the named units give zero: a hook on each site's layer; filter shapes are zeroed in the (copied) weight."""
     modules = dict(model.named_modules())
-    handles = []
+    handles, weights = [], []
     try:
         for site, units in sites.items():
             path, kind = site.rsplit("/", 1)
-            if path not in modules:
+            module = modules.get(path)
+            if module is None:
                 raise PlanError(
                     f"masked: {site} is not in the reference network; pass a reference that has it, or none"
                 )
-            axis = -1 if kind == "neuron" else 1
-            handles.append(modules[path].register_forward_hook(silence(torch.tensor(units), axis)))
+            axis = -1 if isinstance(module, nn.Linear) else 1
+            if kind == "shape":
+                weight: Tensor = module.weight.data  # type: ignore[assignment, union-attr]
+                weights.append((weight, weight.clone()))
+                weight.copy_(weight.flatten(1).index_fill(1, torch.tensor(units), 0).view_as(weight))
+            elif kind == "channel":
+                handles.append(module.register_forward_pre_hook(silence_input(torch.tensor(units), axis)))
+            else:
+                handles.append(module.register_forward_hook(silence(torch.tensor(units), axis)))
         yield
     finally:
         for handle in handles:
             handle.remove()
+        for weight, before in weights:
+            weight.copy_(before)
 
 
 def silence(units: Tensor, axis: int) -> Any:
     return lambda module, args, output: output.index_fill(axis, units.to(output.device), 0)
+
+
+def silence_input(units: Tensor, axis: int) -> Any:
+    return lambda module, args: (args[0].index_fill(axis, units.to(args[0].device), 0), *args[1:])
 
 
 def outputs(model: nn.Module, x: Tensor) -> Tensor:

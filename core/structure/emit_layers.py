@@ -9,34 +9,39 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from core.structure.build import SUFFIX, Build, Origin
-from core.structure.layers import narrow_layer, num_groups, site_of, spreads, weight_by_input
+from core.structure.columns import emit_shrunk
+from core.structure.layers import narrow_layer, num_groups, spreads
 from core.structure.rule import Rule
 from core.structure.rules_layers import (
     biases,
     by_group,
+    by_input,
     carry,
-    columns_of,
     forward,
     group_of,
     must,
     plane,
     reads,
+    silenced,
     sources,
-    weight_of,
 )  # fmt: skip
 from core.structure.values import ALIVE, CONST, FIELD, Layout, Op, Val, base_of
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """Conv groups that run as one convolution: `rows` and `inputs` (channels of the input), both group by group."""
+    """Conv groups that run as one convolution: `rows` and `inputs` (channels of the input), both group by group.
+
+    A group that keeps fewer than its bucket has room for repeats its first row, and its first input with a weight of zero.
+    """
 
     groups: int
     rows: Tensor
     inputs: Tensor
+    filler: Tensor  # bool like `inputs`: repeated, or of another conv group
 
 
 def emit(build: Build, op: Op) -> None:
@@ -68,19 +73,39 @@ def buckets(build: Build, op: Op, rows: Tensor, mask: Tensor) -> list[Bucket]:
     groups = num_groups(must(op.module))
     val = base_of(op.inputs[0])
     if groups == 1:
-        return [Bucket(1, rows, kept_inputs(build, op, val, mask))]
-    per = val.width // groups
-    filler = mask.nonzero().flatten()[:1]
-    own, by_size = group_of(op, rows), {}
+        inputs = kept_inputs(build, op, val, mask)
+        return [Bucket(1, rows, inputs, torch.zeros(len(inputs), dtype=torch.bool))]
+    per, own = val.width // groups, group_of(op, rows)
+    any_input = mask.nonzero().flatten()[:1]
+    by_size: dict[tuple[int, int], list[tuple[Tensor, Tensor, Tensor]]] = {}
+    found = []
     for group in own.unique().tolist():
-        mine = rows[own == group]
         inputs = mask[group * per : (group + 1) * per].nonzero().flatten() + group * per
-        inputs = inputs if len(inputs) else filler
-        by_size.setdefault((len(inputs), len(mine)), []).append((mine, inputs))
-    return [
-        Bucket(len(found), torch.cat([r for r, _ in found]), torch.cat([i for _, i in found]))
-        for _, found in sorted(by_size.items())
-    ]
+        filler = torch.full((max(1, len(inputs)),), not len(inputs))
+        found.append((rows[own == group], inputs if len(inputs) else any_input, filler))
+    if build.flow.policy == "fast":
+        found = evened(found)
+    for entry in found:
+        by_size.setdefault((len(entry[1]), len(entry[0])), []).append(entry)
+    return [Bucket(len(f), *(torch.cat(parts) for parts in zip(*f, strict=True))) for _, f in sorted(by_size.items())]
+
+
+def evened(found: list[tuple[Tensor, Tensor, Tensor]]) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Every conv group as large as the largest, so that one convolution runs them all."""
+    most_rows, most_inputs = max(len(r) for r, _, _ in found), max(len(i) for _, i, _ in found)
+    out = []
+    for rows, inputs, filler in found:
+        more = most_inputs - len(inputs)
+        out.append(
+            (
+                torch.cat(
+                    [rows[:1].expand(most_rows - len(rows)), rows]
+                ),  # the last of equal rows is the one that is placed
+                torch.cat([inputs, inputs[:1].expand(more)]),
+                torch.cat([filler, torch.ones(more, dtype=torch.bool)]),
+            )
+        )
+    return out
 
 
 def kept_inputs(build: Build, op: Op, val: Val, mask: Tensor) -> Tensor:
@@ -108,14 +133,19 @@ def emit_alive(build: Build, op: Op, bucket: Bucket) -> None:
     if not spreads(module):
         bias = bias + carried.sum(1)
     has_bias = module.bias is not None or bool((bias != 0).any())
-    cut = weight_cut(build, op, bucket, masked_rows(build, op, rows))
-    piece = narrow_layer(module, cut(weight_of(op)), bias if has_bias else None, bucket.groups)
-    cuts: dict[str, Callable] = {
-        "weight": lambda t: native(op, cut(canonical(op, t)), bucket.groups),
-        "bias": lambda t: t[rows.to(t.device)],
-    }
+    cut = weight_cut(op, bucket)
+    assert op.weight is not None
     value = base_of(op.inputs[0])
     node = arrange(build, op, build.gather(value, bucket.inputs, ALIVE))
+    bias_or_none = bias if has_bias else None
+    if build.flow.shapes.get(op.path) is not None and build.flow.shapes[op.path].how != "none":
+        piece, node, native = emit_shrunk(build, op, cut(op.weight), bias_or_none, node)
+    else:
+        piece, native = narrow_layer(module, cut(op.weight), bias_or_none, bucket.groups), whole_weight(op, bucket)
+    cuts: dict[str, Callable] = {
+        "weight": lambda t: native(cut(silenced(build.flow, op, by_input(op, t)))),
+        "bias": lambda t: t[rows.to(t.device)],
+    }
     held = {n: Origin(path, cuts[n]) for n, path in op.parameters.items() if getattr(module, n) is not None}
     node = build.module(op.path, "", piece, node, cuts=held)
     if static_rows(build, op, rows):
@@ -123,22 +153,14 @@ def emit_alive(build: Build, op: Op, bucket: Bucket) -> None:
     build.place(op, ALIVE, rows, node)
 
 
-def masked_rows(build: Build, op: Op, rows: Tensor) -> Tensor:
-    """Which of the rows are masked, bool."""
-    silent = torch.zeros(op.width, dtype=torch.bool)
-    silent[build.flow.masked.get(site_of(op.path, must(op.module)), [])] = True
-    return silent[rows]
-
-
-def weight_cut(build: Build, op: Op, bucket: Bucket, silent: Tensor) -> Callable[[Tensor], Tensor]:
+def weight_cut(op: Op, bucket: Bucket) -> Callable[[Tensor], Tensor]:
     """From (out, in per group, elements) to the bucket's (rows, inputs per group, elements)."""
     groups = num_groups(must(op.module))
     per = base_of(op.inputs[0]).width // groups
+    each = len(bucket.rows) // bucket.groups
     local = bucket.inputs.view(bucket.groups, -1)
-    own = group_of(op, bucket.rows).view(bucket.groups, -1)[:, 0]
-    filled = (local.div(per, rounding_mode="floor") != own.unsqueeze(1)).any(1)  # a filler from another group
-    zero = silent | filled.repeat_interleave(len(bucket.rows) // bucket.groups)
-    columns = (local % per).repeat_interleave(len(bucket.rows) // bucket.groups, 0)
+    zero = bucket.filler.view(bucket.groups, -1).repeat_interleave(each, 0)
+    columns = (local % per).repeat_interleave(each, 0)
 
     def cut(weight: Tensor) -> Tensor:
         if len(bucket.rows) < len(weight) or not bool((bucket.rows == torch.arange(len(bucket.rows))).all()):
@@ -157,25 +179,9 @@ def weight_cut(build: Build, op: Op, bucket: Bucket, silent: Tensor) -> Callable
     return cut
 
 
-def canonical(op: Op, tensor: Tensor) -> Tensor:
-    """A tensor shaped like the layer's weight, as (out, in per group, elements)."""
-    module = must(op.module)
-    twin = type(module).__new__(type(module))
-    nn.Module.__init__(twin)
-    twin.__dict__.update({k: v for k, v in module.__dict__.items() if not k.startswith("_")})
-    twin.weight = nn.Parameter(tensor.detach(), requires_grad=False)
-    weight = weight_by_input(twin)
-    if isinstance(op.inputs[0], Layout):
-        columns = columns_of(op.inputs[0])
-        weight = (
-            weight.flatten(1).index_select(1, columns.flatten().to(weight.device)).view(len(weight), *columns.shape)
-        )
-    return weight
-
-
-def native(op: Op, weight: Tensor, groups: int) -> Tensor:
-    """(rows, inputs per group, elements) in the shape of the new layer's weight."""
-    return narrow_layer(must(op.module), weight, None, groups).weight.detach()  # type: ignore[operator]
+def whole_weight(op: Op, bucket: Bucket) -> Callable[[Tensor], Tensor]:
+    """From (rows, inputs per group, elements) to the shape of the new layer's weight."""
+    return lambda weight: narrow_layer(must(op.module), weight, None, bucket.groups).weight.detach()  # type: ignore[operator, union-attr, return-value]
 
 
 def arrange(build: Build, op: Op, node: fx.Node) -> fx.Node:
@@ -218,6 +224,7 @@ def static_part(build: Build, op: Op, rows: Tensor, stream: int, with_bias: bool
         bias, carried = bias + (carried.sum(1) if with_bias else 0), carried[:, :0]
     if carried.any():
         piece = narrow_layer(module, carried.unsqueeze(1).to(module.weight), None)  # type: ignore[arg-type]
+        piece.requires_grad_(False)  # constants, made of units that are gone
         terms.append(build.module(op.path, suffix, piece, build.ones_plane(value)))
     fields = sources(flow, op, rows).fields
     if fields.any():
@@ -233,16 +240,20 @@ def static_part(build: Build, op: Op, rows: Tensor, stream: int, with_bias: bool
 def field_terms(build: Build, op: Op, rows: Tensor, fields: Tensor, suffix: str) -> list[fx.Node]:
     """What the rows take from fields, each term for all rows."""
     module, value = must(op.module), base_of(op.inputs[0])
-    assert op.links is not None
+    assert op.links is not None and op.weight is not None
     groups = num_groups(module)
     reading = (by_group(op, op.links) & fields.view(groups, -1).unsqueeze(1)).any(2).flatten()[rows]
     terms = []
     position = torch.full((op.width,), -1)
     position[rows] = torch.arange(len(rows))
     for bucket in field_buckets(build, op, rows[reading], fields):
-        piece_weight = weight_cut(build, op, bucket, masked_rows(build, op, bucket.rows))(weight_of(op))
-        piece = narrow_layer(module, piece_weight, None, bucket.groups)
-        node = build.module(op.path, suffix, piece, arrange(build, op, build.gather(value, bucket.inputs, FIELD)))
+        cut, native = weight_cut(op, bucket), whole_weight(op, bucket)
+        piece = narrow_layer(module, cut(op.weight), None, bucket.groups)
+        origin = Origin(
+            op.parameters["weight"], lambda t, c=cut, n=native: n(c(silenced(build.flow, op, by_input(op, t))))
+        )
+        node = arrange(build, op, build.gather(value, bucket.inputs, FIELD))
+        node = build.module(op.path, suffix, piece, node, cuts={"weight": origin})
         if len(bucket.rows) == len(rows) and bool((bucket.rows == rows).all()):
             terms.append(node)
             continue
@@ -263,7 +274,8 @@ def expanded(build: Build, op: Op, node: fx.Node) -> list[object]:
 
 def field_buckets(build: Build, op: Op, rows: Tensor, fields: Tensor) -> list[Bucket]:
     if num_groups(must(op.module)) == 1:
-        return [Bucket(1, rows, fields.nonzero().flatten())]
+        inputs = fields.nonzero().flatten()
+        return [Bucket(1, rows, inputs, torch.zeros(len(inputs), dtype=torch.bool))]
     return buckets(build, op, rows, fields)
 
 

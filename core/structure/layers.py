@@ -47,9 +47,8 @@ def spreads(module: nn.Module) -> bool:
     return any(p > 0 for p in module.padding)
 
 
-def weight_by_input(module: nn.Module) -> Tensor:
-    """(out, in per group, elements): what each output takes from each input of its conv group."""
-    weight: Tensor = module.weight.detach()  # type: ignore[operator, assignment]
+def weight_by_input(module: nn.Module, weight: Tensor) -> Tensor:
+    """A tensor shaped like the module's weight as (out, in per group, elements)."""
     if isinstance(module, nn.Linear):
         return weight.unsqueeze(2)
     if isinstance(module, TRANSPOSED):

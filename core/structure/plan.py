@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from core.errors import PlanError
-from core.structure.layers import LAYERS, num_units, site_of
+from core.structure.columns import ShapeCut, shape_cuts
+from core.structure.layers import LAYERS, num_groups, num_inputs, num_units, site_of
 from core.structure.need import mark_needs
 from core.structure.provenance import layer_of_call, provenance
 from core.structure.rules import FUNCTIONS
@@ -19,6 +20,8 @@ from core.structure.trace import Example, Traced, trace
 from core.structure.values import ALIVE, CONST, FIELD, Flow, Op, base_of, bases
 
 Sites = dict[str, list[int]]
+Verdict = Literal["zero", "uniform", "field", "alive"]
+VERDICTS: tuple[Verdict, ...] = ("zero", "uniform", "field", "alive")
 
 
 class Refilled(BaseModel):
@@ -34,8 +37,11 @@ class RemovalPlan(BaseModel):
     """Units that leave, by site (`stage1.0.conv1/filter`); a site without removed units is absent from `removed`.
 
     `masked`: a chosen cut, units treated as zero though they are not. `pins`: units kept alive on purpose. `unread`:
-    input channels of a layer that depend on the input and that it does not read. `verdicts`: how many units of each site are what,
-    behind the norm that directly follows. `approximate`: the cut was declared approximate before it was made.
+    input channels of a layer that depend on the input and that it does not read. `shapes`: filter shapes that go, by layer.
+    `removed_blocks`: modules with a sum one side of which no longer depends on the input. `untied`: layers that were called
+    several times and are now several. `verdicts`: how many units of each site are what, behind the norm that directly
+    follows. `policy`: "most" leaves no dead unit in a conv group; "fast" pads conv groups to one size, for one convolution.
+    `approximate`: the cut was declared approximate before it was made.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,16 +50,36 @@ class RemovalPlan(BaseModel):
     total: dict[str, int]
     removed: Sites
     removed_layers: list[str] = []
+    removed_blocks: list[str] = []
+    removed_groups: Sites = {}
     masked: Sites = {}
     pins: Sites = {}
     unread: Sites = {}
-    verdicts: dict[str, dict[Literal["zero", "uniform", "field", "alive"], int]] = Field(default_factory=dict)
+    shapes: dict[str, ShapeCut] = {}
+    verdicts: dict[str, dict[Verdict, int]] = Field(default_factory=dict)
     refilled: list[Refilled] = []
+    untied: list[str] = []
+    policy: Literal["most", "fast"] = "most"
+    importance: str | None = None
+    threshold: float | None = None
+    target: dict[str, float] | None = None
     approximate: bool = False
 
     @property
     def nothing_removed(self) -> bool:
-        return not any(self.removed.values()) and not any(self.unread.values())
+        return not any((*self.removed.values(), *self.unread.values())) and all(
+            c.how == "none" for c in self.shapes.values()
+        )
+
+    def counts(self) -> dict[str, int]:
+        """How many of each kind leave; `channel`: input slices that are not read, beyond those of removed filters."""
+        out: dict[str, int] = {}
+        for sites in (self.removed, self.unread, self.removed_groups):
+            for site, units in sites.items():
+                kind = site.rpartition("/")[2]
+                out[kind] = out.get(kind, 0) + len(units)
+        shapes = sum(len(cut.removed) for cut in self.shapes.values() if cut.how != "none")
+        return out | {"shape": shapes, "block": len(self.removed_blocks), "layer": len(self.removed_layers)}
 
     def to_json(self) -> str:
         return self.model_dump_json()
@@ -73,27 +99,49 @@ class RemovalPlan(BaseModel):
 
 
 def plan_zeros(
-    model: nn.Module, example: Example, *, source: str = "", masked: Sites | None = None, pins: Sites | None = None
+    model: nn.Module,
+    example: Example,
+    *,
+    source: str = "",
+    masked: Sites | None = None,
+    pins: Sites | None = None,
+    policy: Literal["most", "fast"] = "most",
 ) -> RemovalPlan:
     """Everything that is exactly constant, or read by nobody, in eval mode now; `masked` units count as zero."""
-    traced = trace(model, example)
-    masked, pins, total = tidy(masked), tidy(pins), count_units(traced)
+    return plan_traced(trace(model, example), source=source, masked=masked, pins=pins, policy=policy)
+
+
+def plan_traced(
+    traced: Traced, *, source: str = "", masked: Sites | None = None, pins: Sites | None = None, **about: Any
+) -> RemovalPlan:
+    """As `plan_zeros`, of a network that has been followed; `about`: what else the plan is to say."""
+    masked, pins, total = tidy(masked), tidy(pins), maskable(traced)
     check_sites("masked", masked, total)
-    check_sites("pins", pins, total)
+    check_sites("pins", pins, count_units(traced))
     flow = provenance(traced, masked, pins)
     mark_needs(flow)
     check_maskable(flow, masked)
-    removed = leaving(flow)
+    return plan_of(flow, source=source, **about)
+
+
+def plan_of(flow: Flow, *, source: str = "", **about: Any) -> RemovalPlan:
+    """The plan that the states say."""
+    total, removed = count_units(flow.traced), leaving(flow)
     return RemovalPlan(
         source=source,
         total=total,
         removed=removed,
         removed_layers=[site.rsplit("/", 1)[0] for site, units in removed.items() if len(units) == total[site]],
-        masked=masked,
-        pins=pins,
+        removed_blocks=removed_blocks(flow),
+        removed_groups=removed_groups(flow, removed),
+        masked=flow.masked,
+        pins=flow.kept,
         unread=unread(flow),
+        shapes=shape_cuts(flow),
         verdicts={site: verdicts(flow, calls) for site, calls in layers(flow).items()},
         refilled=refilled(flow),
+        untied=[site.rpartition("/")[0] for site, calls in layers(flow).items() if differ(calls)],
+        **about,
     )
 
 
@@ -111,6 +159,16 @@ def count_units(traced: Traced) -> dict[str, int]:
             made := layer_of_call(traced.root, node), str
         ):
             out[site_of(made[1]["weight"], made[0])] = num_units(made[0])
+    return out
+
+
+def maskable(traced: Traced) -> dict[str, int]:
+    """Every site that a chosen cut may name: outputs, inputs (channels) and shapes of each layer."""
+    out = count_units(traced)
+    for path, module in traced.root.named_modules():
+        if isinstance(module, LAYERS):
+            out[f"{path}/channel"] = num_inputs(module)
+            out[f"{path}/shape"] = module.weight[0].numel()  # type: ignore[operator, index, union-attr, assignment]
     return out
 
 
@@ -140,9 +198,11 @@ def check_sites(what: str, sites: Sites, total: dict[str, int]) -> None:
 
 def check_maskable(flow: Flow, masked: Sites) -> None:
     """A layer that is refilled runs as it is, so none of its units can be treated as zero."""
-    for site, calls in layers(flow).items():
+    paths = {site.rpartition("/")[0]: site for site in masked}
+    for own, calls in layers(flow).items():
         closed = next((op for op in calls if op.kind == "opaque"), None)
-        if site in masked and closed is not None:
+        site = paths.get(own.rpartition("/")[0])
+        if site is not None and closed is not None:
             raise PlanError(
                 f"masked: {site} cannot be narrowed ({closed.reason}); got {len(masked[site])} units; leave it out"
             )
@@ -174,22 +234,61 @@ def unread(flow: Flow) -> Sites:
     return out
 
 
-def verdicts(flow: Flow, calls: list[Op]) -> dict[Literal["zero", "uniform", "field", "alive"], int]:
-    """Counts of a layer's units, behind its norm if a norm is all that reads it."""
+def differ(calls: list[Op]) -> bool:
+    """Whether the calls of one layer keep different rows or inputs, so that each needs a layer of its own."""
+    if len(calls) < 2 or any(op.kind != "layer" for op in calls):
+        return False
+    return any(
+        not torch.equal(op.need & (op.state != CONST), calls[0].need & (calls[0].state != CONST)) for op in calls
+    )
+
+
+def removed_blocks(flow: Flow) -> list[str]:
+    """Modules with a sum, one side of which held layers and no longer depends on the input, while the other does."""
+    out = []
+    for op in flow.ops:
+        vals = [base_of(value) for value in op.inputs] if op.kind == "sum" else []
+        alive = [bool((flow.state(val) == ALIVE).any()) for val in vals]
+        path = next(reversed(op.node.meta.get("nn_module_stack") or {"": None}), "")
+        still = [val for val, lives in zip(vals, alive, strict=True) if not lives]
+        if any(alive) and still and flow.ops[still[0].like].kind not in ("fill", "parameter") and path not in out:
+            out.append(path)
+    return out
+
+
+def removed_groups(flow: Flow, removed: Sites) -> Sites:
+    """Whole conv groups among the removed filters, by layer; those of a depthwise convolution are its filters."""
+    out: Sites = {}
+    for site, calls in layers(flow).items():
+        module = calls[0].module
+        count = num_groups(module) if module is not None else 1
+        if 1 < count < (num_inputs(module) if module is not None else 0):
+            per, gone = calls[0].width // count, set(removed.get(site, ()))
+            whole = [g for g in range(count) if gone.issuperset(range(g * per, (g + 1) * per))]
+            if whole:
+                out[f"{site.rpartition('/')[0]}/group"] = whole
+    return out
+
+
+def verdict_of(flow: Flow, calls: list[Op]) -> list[tuple[Verdict, float]]:
+    """Each unit's verdict and constant, behind the norm that alone reads the layer, if there is one."""
     op = calls[0]
     if op.kind == "opaque":
-        return {"zero": 0, "uniform": 0, "field": 0, "alive": num_units(flow.traced.module(op.node))}
+        return [("alive", 0.0)] * num_units(flow.traced.module(op.node))
     users = list(op.node.users)
     for other in flow.ops:
         if len(users) == 1 and other.node is users[0] and other.kind == "norm":
             op = other
-    state, zero = op.state, op.const == 0
-    return {
-        "zero": int(((state == CONST) & zero).sum()),
-        "uniform": int(((state == CONST) & ~zero).sum()),
-        "field": int((state == FIELD).sum()),
-        "alive": int((state == ALIVE).sum()),
-    }
+    names: dict[int, Verdict] = {FIELD: "field", ALIVE: "alive"}
+    return [
+        (names.get(state, "zero" if const == 0 else "uniform"), const)
+        for state, const in zip(op.state.tolist(), op.const.tolist(), strict=True)
+    ]
+
+
+def verdicts(flow: Flow, calls: list[Op]) -> dict[Verdict, int]:
+    found = [verdict for verdict, _ in verdict_of(flow, calls)]
+    return {name: found.count(name) for name in VERDICTS}
 
 
 def refilled(flow: Flow) -> list[Refilled]:

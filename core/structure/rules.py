@@ -32,6 +32,7 @@ from core.structure import (
     rules_sums,
 )  # fmt: skip
 from core.structure.layers import CONVS, TRANSPOSED
+from core.structure.names import ACTIVATIONS, DROPOUTS, named
 from core.structure.rule import Rule
 
 RULES: dict[str, Rule] = {
@@ -53,16 +54,6 @@ RULES: dict[str, Rule] = {
 }
 
 
-def named(home: object, *names: str) -> tuple:
-    """The functions or classes of these names that this version of torch has."""
-    return tuple(getattr(home, name) for line in names for name in line.split() if hasattr(home, name))
-
-
-ACTIVATIONS = (
-    "ReLU ReLU6 LeakyReLU PReLU RReLU ELU SELU CELU GELU SiLU Mish Sigmoid LogSigmoid Tanh Softplus Softsign Hardtanh",
-    "Hardsigmoid Hardswish Hardshrink Softshrink Tanhshrink Threshold",
-)
-DROPOUTS = "Identity Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout"
 POOLS = "MaxPool AvgPool AdaptiveAvgPool AdaptiveMaxPool LPPool"
 PADS = "ZeroPad ConstantPad ReflectionPad ReplicationPad CircularPad"
 MODULES: dict[type, str] = {
@@ -70,7 +61,7 @@ MODULES: dict[type, str] = {
     **dict.fromkeys(named(nn, "BatchNorm1d BatchNorm2d BatchNorm3d"), "norm"),
     **dict.fromkeys(named(nn, "GroupNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d"), "group norm"),
     nn.LayerNorm: "layer norm",
-    **dict.fromkeys(named(nn, *ACTIVATIONS, DROPOUTS), "pointwise"),
+    **dict.fromkeys(named(nn, ACTIVATIONS, DROPOUTS), "pointwise"),
     **{getattr(nn, f"{name}{n}d"): "plane" for name in (POOLS + " " + PADS).split() for n in (1, 2, 3)},
     **dict.fromkeys(named(nn, "Upsample UpsamplingNearest2d UpsamplingBilinear2d"), "plane"),
     **dict.fromkeys(named(nn, "Softmax LogSoftmax Softmin"), "over dim"),

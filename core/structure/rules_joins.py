@@ -46,7 +46,7 @@ def padded(flow: Flow, node: fx.Node) -> Value | str:
     extra: Shapes = tuple((*s[: value.axis], before + after, *s[value.axis + 1 :]) for s in value.shapes)
     op = flow.new_op("fill", node, [], extra, value.axis)
     number = number if isinstance(number, int | float) else 0.0
-    op.fill_in(torch.full((op.width,), CONST), torch.full((op.width,), float(number)))
+    op.fill_in(torch.full((op.width,), CONST), torch.full((op.width,), float(number), dtype=torch.float64))
     new = whole(op)
     refs = [torch.cat([n[:before], old, n[before:]]) for n, old in ((new.op, value.op), (new.ch, value.ch))]
     return Val(shapes, value.axis, refs[0], refs[1], value.like)

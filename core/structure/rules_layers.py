@@ -41,15 +41,29 @@ def made_layer(flow: Flow, node: fx.Node, module: nn.Module, path: str, paramete
     return whole(op)
 
 
-def weight_of(op: Op) -> Tensor:
-    """(out, in per conv group, elements): what each output takes from each input channel."""
-    assert op.module is not None
-    value, weight = op.inputs[0], weight_by_input(op.module)
+def by_input(op: Op, tensor: Tensor) -> Tensor:
+    """A tensor shaped like the layer's weight as (out, in per conv group, elements): what each output takes of each input."""
+    value, weight = op.inputs[0], weight_by_input(must(op.module), tensor)
     if isinstance(value, Layout):  # a linear layer on flattened planes
         columns = columns_of(value)
         ordered = bool((columns.flatten() == torch.arange(columns.numel())).all())
         flat = weight.flatten(1) if ordered else weight.flatten(1).index_select(1, columns.flatten().to(weight.device))
         return flat.view(len(weight), *columns.shape)
+    return weight
+
+
+def silenced(flow: Flow, op: Op, weight: Tensor) -> Tensor:
+    """The weight with zeros at masked filters, inputs and shapes."""
+    masks = {kind: flow.masked.get(f"{op.path}/{kind}", []) for kind in ("filter", "neuron", "channel", "shape")}
+    if not any(masks.values()):
+        return weight
+    weight = weight.clone()
+    weight[masks["filter"] + masks["neuron"]] = 0
+    groups, per = num_groups(must(op.module)), weight.shape[1]
+    for channel in masks["channel"]:
+        by = weight.unflatten(0, (groups, -1))
+        by[channel // per, :, channel % per] = 0
+    weight.flatten(1)[:, masks["shape"]] = 0
     return weight
 
 
@@ -81,9 +95,9 @@ def by_group(op: Op, rows: Tensor) -> Tensor:
 def forward(flow: Flow, op: Op) -> None:
     """Alive if an alive input is read; else a field if a field, or a constant across zero padding, is; else a number."""
     module = must(op.module)
-    op.links = (weight_of(op) != 0).any(2).cpu()
+    op.weight = silenced(flow, op, by_input(op, module.weight.detach()))  # type: ignore[operator, union-attr, arg-type]
+    op.links = (op.weight != 0).any(2).cpu()
     site = site_of(op.path, module)
-    op.links[flow.masked.get(site, [])] = False
     states, consts = input_states(flow, op)
     links = by_group(op, op.links)
     carries = (links & ((states == CONST) & (consts != 0)).unsqueeze(1)).flatten(0, 1)
@@ -121,7 +135,8 @@ def carry(op: Op, rows: Tensor, carries: Tensor, consts: Tensor) -> Tensor:
 
     `carries` bool (rows, in per group); `consts` (conv groups, in per group).
     """
-    weight, local = weight_of(op), carries.any(0).nonzero().flatten()
+    weight, local = op.weight, carries.any(0).nonzero().flatten()
+    assert weight is not None
     if not len(local):
         return torch.zeros(len(rows), weight.shape[2], dtype=torch.float64)
     part = weight.index_select(1, local.to(weight.device)).cpu()[rows].double()

@@ -5,12 +5,22 @@ from __future__ import annotations
 from torch import fx, nn
 
 from core.errors import PlanError
-from core.structure.build import Build
+from core.structure.build import Build, Origin
+from core.structure.columns import shape_cuts
 from core.structure.need import mark_needs
-from core.structure.plan import RemovalPlan, Sites, check_maskable, check_sites, count_units, leaving
+from core.structure.plan import (
+    RemovalPlan,
+    Sites,
+    check_maskable,
+    check_sites,
+    count_units,
+    leaving,
+    maskable,
+    plan_of,
+)  # fmt: skip
 from core.structure.provenance import provenance
 from core.structure.rules import RULES
-from core.structure.trace import Example, eval_mode, trace
+from core.structure.trace import Example, Traced, eval_mode, trace
 from core.structure.values import Flow
 
 
@@ -20,7 +30,22 @@ def apply(plan: RemovalPlan, model: nn.Module, example: Example) -> fx.GraphModu
     Layers keep their paths, settings, type, device and training mode. Constants come from the weights as they are now,
     so a unit of the plan must (still) be constant or unread, or be listed in `plan.masked`; otherwise PlanError.
     """
-    flow = flow_of(plan, model, example)
+    return built(plan, flow_of(plan, trace(model, example)))[0]
+
+
+def remove_zeros(model: nn.Module, example: Example, *, source: str = "") -> tuple[RemovalPlan, fx.GraphModule]:
+    """`plan_zeros` and `apply`, following the network once."""
+    traced = trace(model, example)
+    flow = provenance(traced, {}, {})
+    mark_needs(flow)
+    plan = plan_of(flow, source=source)
+    flow.shapes = dict(plan.shapes)
+    return plan, built(plan, flow)[0]
+
+
+def built(plan: RemovalPlan, flow: Flow) -> tuple[fx.GraphModule, dict[str, Origin]]:
+    """The new network, and where each of its parameters comes from."""
+    model = flow.traced.root
     build = Build(flow, RULES)
     with eval_mode(model):
         for op in flow.ops:
@@ -28,23 +53,37 @@ def apply(plan: RemovalPlan, model: nn.Module, example: Example) -> fx.GraphModu
     drop_dead_nodes(build.graph)
     compact = fx.GraphModule(build.root, build.graph, "Compact")
     compact.delete_all_unused_submodules()
-    drop_unused_buffers(compact)
-    return compact.train(model.training)
+    drop_unused(compact)
+    return compact.train(model.training), build.origins
 
 
-def flow_of(plan: RemovalPlan, model: nn.Module, example: Example) -> Flow:
+def flow_of(plan: RemovalPlan, traced: Traced) -> Flow:
     """The states and needs under the plan; what it does not remove stays, even if it is constant."""
-    traced = trace(model, example)
     check_fits(plan, count_units(traced))
-    kept = {}
-    for site, count in plan.total.items():
-        gone = set(plan.removed.get(site, ()))
-        kept[site] = [unit for unit in range(count) if unit not in gone]
-    flow = provenance(traced, plan.masked, kept)
+    check_sites("masked", plan.masked, maskable(traced))
+    flow = provenance(traced, plan.masked, {})
     mark_needs(flow)
     check_maskable(flow, plan.masked)
+    kept = {site: sorted(set(units) - set(plan.removed.get(site, ()))) for site, units in leaving(flow).items()}
+    if any(kept.values()):
+        flow = provenance(traced, plan.masked, kept)
+        mark_needs(flow)
     check_removable(plan, leaving(flow))
+    check_shapes(plan, flow)
+    flow.shapes, flow.policy = dict(plan.shapes), plan.policy
     return flow
+
+
+def check_shapes(plan: RemovalPlan, flow: Flow) -> None:
+    """Every filter shape of the plan is zero now."""
+    now = shape_cuts(flow)
+    for path, cut in plan.shapes.items():
+        wrong = sorted(set(cut.removed) - set(now[path].removed if path in now else ()))
+        if wrong and cut.how != "none":
+            raise PlanError(
+                f"{path}/shape: a removed shape must be zero in all filters that stay; shape {wrong[0]} is not "
+                f"({len(wrong)} of {len(cut.removed)}); list it in masked as well, or plan again with plan_zeros"
+            )
 
 
 def check_fits(plan: RemovalPlan, own: dict[str, int]) -> None:
@@ -55,7 +94,6 @@ def check_fits(plan: RemovalPlan, own: dict[str, int]) -> None:
                 f"{site}: the plan must be made for this network; the plan has {plan.total.get(site, 'no')} units there, "
                 f"the network {own.get(site, 'no')}; make a plan with plan_zeros(model, example)"
             )
-    check_sites("masked", plan.masked, own)
     check_sites("pins", plan.pins, own)
     check_sites("removed", plan.removed, own)
 
@@ -77,9 +115,11 @@ def drop_dead_nodes(graph: fx.Graph) -> None:
             graph.erase_node(node)
 
 
-def drop_unused_buffers(compact: fx.GraphModule) -> None:
-    """Constants whose nodes turned out to be dead."""
+def drop_unused(compact: fx.GraphModule) -> None:
+    """Constants and parameters whose nodes turned out to be dead."""
     used = {str(node.target) for node in compact.graph.nodes if node.op == "get_attr"}
-    for name, _ in list(compact.named_buffers(recurse=False)):
-        if name not in used:
-            delattr(compact, name)
+    called = tuple(f"{node.target}." for node in compact.graph.nodes if node.op == "call_module")
+    for name, _ in (*compact.named_buffers(), *compact.named_parameters()):
+        if name not in used and not name.startswith(called):
+            home, _, last = name.rpartition(".")
+            delattr(compact.get_submodule(home), last)

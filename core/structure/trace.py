@@ -17,6 +17,7 @@ from torch.func import functional_call
 
 from core.errors import TraceError
 from core.structure.inplace import IN_PLACE_FUNCTIONS, Write, later_readers, remove_write, tensors_in, written_value
+from core.structure.names import SAME_SHAPE
 
 Example = Tensor | tuple[Tensor, ...]
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -240,7 +241,7 @@ def perform(model: nn.Module, node: fx.Node, args: Any, kwargs: Any, meta: bool 
     try:
         if node.op == "call_module":
             module = model.get_submodule(str(node.target))
-            return functional_call(module, without_data(module), args, kwargs) if meta else module(*args, **kwargs)
+            return module_on_shapes(module, args, kwargs) if meta else module(*args, **kwargs)
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         return node.target(*args, **kwargs)  # type: ignore[operator]
@@ -248,6 +249,13 @@ def perform(model: nn.Module, node: fx.Node, args: Any, kwargs: Any, meta: bool 
         raise TraceError(
             f"{node.target} failed on the example: {error}; pass an example of the network's own input shape"
         ) from error
+
+
+def module_on_shapes(module: nn.Module, args: Any, kwargs: Any) -> Any:
+    """A module's result without data; at once where it is known to be shaped like the input."""
+    if type(module) in SAME_SHAPE and not module._forward_hooks and not module._forward_pre_hooks:
+        return args[0] if getattr(module, "inplace", False) else torch.empty_like(args[0])
+    return functional_call(module, without_data(module), args, kwargs)
 
 
 def without_data(module: nn.Module) -> dict[str, Tensor]:

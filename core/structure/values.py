@@ -7,6 +7,7 @@ shuffles are index algebra and compute nothing. A channel's state lies on the la
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -89,6 +90,7 @@ class Op:
     module: nn.Module | None = None  # of a layer: what holds its weights
     path: str = ""  # of a layer: where it stands
     parameters: dict[str, str] = field(default_factory=dict)  # of a layer: the names of its weight and bias
+    weight: Tensor | None = None  # of a layer: (out, in per conv group, elements), masked
     links: Tensor | None = None  # bool (out, in per conv group): which inputs a layer reads at all
     source_rows: Tensor | None = None  # of a movement: its channel j is channel source_rows[j] of its input
     state: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int8))
@@ -126,6 +128,10 @@ class Flow:
     traced: Traced
     masked: dict[str, list[int]] = field(default_factory=dict)
     kept: dict[str, list[int]] = field(default_factory=dict)
+    shapes: dict[str, Any] = field(
+        default_factory=dict
+    )  # of layers without some columns: core.structure.columns.ShapeCut
+    policy: str = "most"
     ops: list[Op] = field(default_factory=list)
     values: dict[fx.Node, Value] = field(default_factory=dict)
 

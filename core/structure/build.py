@@ -29,6 +29,11 @@ class Origin:
     cut: Callable[[Tensor], Tensor]
 
 
+def row_cut(rows: Tensor) -> Callable[[Tensor], Tensor]:
+    """The cut that takes these rows."""
+    return lambda tensor: tensor[rows.to(tensor.device)]
+
+
 class Build:
     """The network under construction. `home[stream][op]` holds, per channel, the node it lives in and its position."""
 

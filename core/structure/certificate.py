@@ -122,7 +122,7 @@ def masked(model: nn.Module, sites: dict[str, list[int]]) -> Iterator[None]:
                 )
             axis = -1 if isinstance(module, nn.Linear) else 1
             if kind == "shape":
-                weight: Tensor = module.weight.data  # type: ignore[assignment, union-attr]
+                weight: Tensor = module.weight.data
                 weights.append((weight, weight.clone()))
                 weight.copy_(weight.flatten(1).index_fill(1, torch.tensor(units), 0).view_as(weight))
             elif kind == "channel":

@@ -25,22 +25,28 @@ FREE = {
 
 
 class LayerCost(BaseModel):
-    """One module that computes: MACs at batch 1, its own parameters, the shape of its output at batch 1."""
+    """One module that computes: MACs at batch 1, its own parameters and their bytes, the shape of its output at batch 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     path: str
     macs: int
     params: int
+    bytes: int = 0
     out_shape: list[int]
 
 
 class Cost(BaseModel):
-    """`macs` at batch 1, batch-free parts included; `macs_per_image`: one more image; `uncounted`: what else ran."""
+    """`macs` at batch 1, batch-free parts included; `macs_per_image`: one more image; `uncounted`: what else ran.
+
+    `activations`: numbers that the counted layers give at batch 1; `bytes` of all parameters and buffers.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     macs: int
     macs_per_image: int
     params: int
+    activations: int = 0
+    bytes: int = 0
     layers: list[LayerCost]
     uncounted: list[str]
 
@@ -53,6 +59,7 @@ class Counter(TorchDispatchMode):
         self.inside: list[str] = []
         self.macs: dict[str, int] = {}
         self.shapes: dict[str, list[int]] = {}
+        self.outputs: dict[str, int] = {}
         self.uncounted: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -63,6 +70,7 @@ class Counter(TorchDispatchMode):
         if macs is not None:
             self.macs[path] = self.macs.get(path, 0) + macs
             self.shapes.setdefault(path, list(out.shape))
+            self.outputs[path] = self.outputs.get(path, 0) + out.numel()
         elif name not in FREE:
             self.uncounted.add(name)
         return out
@@ -98,6 +106,7 @@ def cost(model: nn.Module, example: Example) -> Cost:
             path=path,
             macs=macs,
             params=sum(p.numel() for p in modules[path].parameters(recurse=False)),
+            bytes=sum(p.nbytes for p in modules[path].parameters(recurse=False)),
             out_shape=one.shapes[path],
         )
         for path, macs in one.macs.items()
@@ -107,6 +116,8 @@ def cost(model: nn.Module, example: Example) -> Cost:
         macs=total,
         macs_per_image=sum(two.macs.values()) - total,
         params=params,
+        activations=sum(one.outputs.values()),
+        bytes=sum(t.nbytes for t in (*model.parameters(), *model.buffers())),
         layers=layers,
         uncounted=sorted(one.uncounted),
     )

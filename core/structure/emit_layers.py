@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from core.structure.build import SUFFIX, Build, Origin
+from core.structure.build import SUFFIX, Build, Origin, row_cut
 from core.structure.columns import emit_shrunk
-from core.structure.layers import narrow_layer, num_groups, spreads
+from core.structure.layers import narrow_layer, num_groups, spreads, weight_in
 from core.structure.rule import Rule
 from core.structure.rules_layers import (
     biases,
@@ -29,6 +29,8 @@ from core.structure.rules_layers import (
     sources,
 )  # fmt: skip
 from core.structure.values import ALIVE, CONST, FIELD, Layout, Op, Val, base_of
+
+Cut = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -142,10 +144,7 @@ def emit_alive(build: Build, op: Op, bucket: Bucket) -> None:
         piece, node, native = emit_shrunk(build, op, cut(op.weight), bias_or_none, node)
     else:
         piece, native = narrow_layer(module, cut(op.weight), bias_or_none, bucket.groups), whole_weight(op, bucket)
-    cuts: dict[str, Callable] = {
-        "weight": lambda t: native(cut(silenced(build.flow, op, by_input(op, t)))),
-        "bias": lambda t: t[rows.to(t.device)],
-    }
+    cuts = {"weight": like_weight(build, op, cut, native), "bias": row_cut(rows)}
     held = {n: Origin(path, cuts[n]) for n, path in op.parameters.items() if getattr(module, n) is not None}
     node = build.module(op.path, "", piece, node, cuts=held)
     if static_rows(build, op, rows):
@@ -153,7 +152,7 @@ def emit_alive(build: Build, op: Op, bucket: Bucket) -> None:
     build.place(op, ALIVE, rows, node)
 
 
-def weight_cut(op: Op, bucket: Bucket) -> Callable[[Tensor], Tensor]:
+def weight_cut(op: Op, bucket: Bucket) -> Cut:
     """From (out, in per group, elements) to the bucket's (rows, inputs per group, elements)."""
     groups = num_groups(must(op.module))
     per = base_of(op.inputs[0]).width // groups
@@ -179,9 +178,14 @@ def weight_cut(op: Op, bucket: Bucket) -> Callable[[Tensor], Tensor]:
     return cut
 
 
-def whole_weight(op: Op, bucket: Bucket) -> Callable[[Tensor], Tensor]:
+def like_weight(build: Build, op: Op, cut: Cut, native: Cut) -> Cut:
+    """How a tensor shaped like the layer's weight is cut: masked, then narrowed, then shaped like the new layer's."""
+    return lambda tensor: native(cut(silenced(build.flow, op, by_input(op, tensor))))
+
+
+def whole_weight(op: Op, bucket: Bucket) -> Cut:
     """From (rows, inputs per group, elements) to the shape of the new layer's weight."""
-    return lambda weight: narrow_layer(must(op.module), weight, None, bucket.groups).weight.detach()  # type: ignore[operator, union-attr, return-value]
+    return lambda weight: weight_in(narrow_layer(must(op.module), weight, None, bucket.groups))
 
 
 def arrange(build: Build, op: Op, node: fx.Node) -> fx.Node:
@@ -249,9 +253,7 @@ def field_terms(build: Build, op: Op, rows: Tensor, fields: Tensor, suffix: str)
     for bucket in field_buckets(build, op, rows[reading], fields):
         cut, native = weight_cut(op, bucket), whole_weight(op, bucket)
         piece = narrow_layer(module, cut(op.weight), None, bucket.groups)
-        origin = Origin(
-            op.parameters["weight"], lambda t, c=cut, n=native: n(c(silenced(build.flow, op, by_input(op, t))))
-        )
+        origin = Origin(op.parameters["weight"], like_weight(build, op, cut, native))
         node = arrange(build, op, build.gather(value, bucket.inputs, FIELD))
         node = build.module(op.path, suffix, piece, node, cuts={"weight": origin})
         if len(bucket.rows) == len(rows) and bool((bucket.rows == rows).all()):

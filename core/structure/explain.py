@@ -25,7 +25,7 @@ class Explanation(BaseModel):
     """`units` and `removable` count; `sites` holds each unit's verdict; `groups`: units that meet."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    units: dict[str, int]
+    units: dict[Verdict, int]
     removable: dict[str, int]
     refilled: list[Refilled]
     sites: dict[str, list[Unit]]

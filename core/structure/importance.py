@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import BadInput
-from core.structure.layers import site_of, weight_by_input
+from core.structure.layers import site_of, weight_by_input, weight_in
 from core.structure.values import Flow, Op
 
 
@@ -47,7 +47,7 @@ def importances(flow: Flow, name: str = "l1") -> dict[str, Tensor]:
     out: dict[str, Tensor] = {}
     for op in flow.ops:
         if op.kind == "layer" and op.module is not None:
-            weight = weight_by_input(op.module, op.module.weight.detach()).cpu().double()  # type: ignore[operator, union-attr, arg-type]
+            weight = weight_by_input(op.module, weight_in(op.module)).cpu().double()
             score = IMPORTANCE[name](weight, scale_behind(flow, op, name == "effect"))
             site = site_of(op.path, op.module)
             out[site] = torch.maximum(out[site], score) if site in out else score

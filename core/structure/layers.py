@@ -39,12 +39,19 @@ def site_of(path: str, module: nn.Module) -> str:
 def spreads(module: nn.Module) -> bool:
     """Whether a constant input gives another value at the border: zero padding, or a transposed convolution."""
     if isinstance(module, TRANSPOSED):
-        return any(k > 1 for k in module.kernel_size) or any(s > 1 for s in module.stride) or any(module.padding)  # type: ignore[arg-type]
+        return any(k > 1 for k in module.kernel_size) or any(s > 1 for s in module.stride) or any(module.padding)
     if not isinstance(module, CONVS) or module.padding_mode != "zeros" or module.padding == "valid":
         return False
     if isinstance(module.padding, str):
         return any(k > 1 for k in module.kernel_size)
     return any(p > 0 for p in module.padding)
+
+
+def weight_in(module: nn.Module) -> Tensor:
+    """The module's own weight, outside the graph of gradients."""
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    return weight.detach()
 
 
 def weight_by_input(module: nn.Module, weight: Tensor) -> Tensor:
@@ -96,8 +103,8 @@ def narrow_layer(module: nn.Module, weight: Tensor, bias: Tensor | None, groups:
         }
         if isinstance(module, TRANSPOSED):
             settings["output_padding"] = module.output_padding
-        new = type(module)(  # type: ignore[call-arg, assignment]
-            weight.shape[1] * groups,  # type: ignore[arg-type]
+        new = type(module)(
+            weight.shape[1] * groups,
             weight.shape[0],
             module.kernel_size,
             groups=groups,
@@ -107,9 +114,9 @@ def narrow_layer(module: nn.Module, weight: Tensor, bias: Tensor | None, groups:
         )
         if isinstance(module, TRANSPOSED):
             weight = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
-        weight = weight.unflatten(2, module.kernel_size)  # type: ignore[arg-type]
-    trained = bool(module.weight.requires_grad)  # type: ignore[union-attr]
-    shared = weight.untyped_storage().data_ptr() == module.weight.untyped_storage().data_ptr()  # type: ignore[operator, union-attr]
+        weight = weight.unflatten(2, module.kernel_size)
+    trained = bool(module.weight.requires_grad)
+    shared = weight.untyped_storage().data_ptr() == weight_in(module).untyped_storage().data_ptr()
     weight = weight.clone(memory_format=torch.contiguous_format) if shared else weight.contiguous()
     new.weight = nn.Parameter(weight, requires_grad=trained)
     if bias is not None:

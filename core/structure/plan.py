@@ -168,7 +168,7 @@ def maskable(traced: Traced) -> dict[str, int]:
     for path, module in traced.root.named_modules():
         if isinstance(module, LAYERS):
             out[f"{path}/channel"] = num_inputs(module)
-            out[f"{path}/shape"] = module.weight[0].numel()  # type: ignore[operator, index, union-attr, assignment]
+            out[f"{path}/shape"] = module.weight[0].numel()
     return out
 
 

@@ -35,7 +35,7 @@ def plan_chosen(model: nn.Module, example: Example, chosen: Sites, *, source: st
 
 def expanded(traced: Traced, chosen: Sites) -> Sites:
     """Layers and conv groups as the filters they are made of."""
-    total, out = count_units(traced), {}
+    total, out = count_units(traced), dict[str, list[int]]()
     modules = dict(traced.root.named_modules())
     for site, units in chosen.items():
         path, _, kind = site.rpartition("/")

@@ -106,8 +106,8 @@ def reduction(flow: Flow, node: fx.Node) -> Value | str:
 
 def over_dim(flow: Flow, node: fx.Node) -> Value | str:
     if node.op == "call_module":
-        dim = flow.traced.module(node).dim
-        dims = (dim,) if isinstance(dim, int) else None
+        dim: Any = flow.traced.module(node).dim
+        dims: tuple[int, ...] | None = (int(dim),) if dim is not None else None
     else:
         dims = dims_of(node)
     return made_plane(flow, node, dims) if dims else "the dimension it works along is not given"
@@ -135,7 +135,7 @@ def raw_layer(flow: Flow, node: fx.Node) -> Value | str:
 def layer_of_call(root: nn.Module, node: fx.Node) -> tuple[nn.Module, dict[str, str]] | str:
     """The layer that a call on raw parameters amounts to, and their names; or why it is none."""
     names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-    given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+    given: dict[str, Any] = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
     held = {name: source for name in ("weight", "bias") if (source := given.pop(name, None)) is not None}
     given.pop("input", None)
     raw = all(isinstance(source, fx.Node) and source.op == "get_attr" for source in held.values())
@@ -146,7 +146,8 @@ def layer_of_call(root: nn.Module, node: fx.Node) -> tuple[nn.Module, dict[str, 
     out, inputs, *kernel = tensors["weight"].shape
     settings: dict[str, Any] = {"bias": "bias" in tensors, "device": "meta"}
     if kernel:
-        module: nn.Module = CONVS[len(kernel) - 1](inputs * given.get("groups", 1), out, kernel, **settings, **given)
+        conv: Any = CONVS[len(kernel) - 1]
+        module: nn.Module = conv(inputs * given.get("groups", 1), out, kernel, **settings, **given)
     else:
         module = nn.Linear(inputs, out, **settings)
     for name, tensor in tensors.items():

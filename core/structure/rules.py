@@ -118,7 +118,7 @@ def dims_of(node: fx.Node, argument: int = 1) -> tuple[int, ...] | None:
     """The dimensions a reduction or softmax names; None where it names none, or they are computed."""
     dims = node.args[argument] if len(node.args) > argument else node.kwargs.get("dim", node.kwargs.get("axis"))
     dims = (dims,) if isinstance(dims, int) else dims
-    whole = isinstance(dims, Iterable) and all(isinstance(d, int) for d in dims)  # type: ignore[union-attr]
+    whole = isinstance(dims, Iterable) and all(isinstance(d, int) for d in dims)
     return tuple(dims) if whole and dims else None  # type: ignore[arg-type]
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from core.errors import TraceError
-from core.structure.build import SUFFIX, Build, Origin
+from core.structure.build import SUFFIX, Build, Origin, row_cut
 from core.structure.rule import (
     Reads,
     Rule,
@@ -25,7 +25,7 @@ from core.structure.rule import (
     tensor_input,
 )
 from core.structure.trace import execute
-from core.structure.values import ALIVE, CONST, FIELD, Flow, Layout, Op, Raw, Shapes, Val, Value, along, whole
+from core.structure.values import ALIVE, CONST, FIELD, Flow, Layout, Op, Raw, Val, Value, along, whole
 
 RELU = {nn.ReLU, F.relu, torch.relu, "relu"}
 NONNEGATIVE = RELU | {nn.ReLU6, F.relu6, nn.Sigmoid, torch.sigmoid, F.sigmoid, "sigmoid", nn.Softplus, F.softplus}
@@ -76,7 +76,7 @@ def narrow_call(build: Build, op: Op, rows: Tensor, suffix: str, node: fx.Node) 
     """The operation's module with the parameters and buffers of these channels, called on `node`."""
     assert op.module is not None
     names = [name for name, _ in op.module.named_parameters(recurse=False)]
-    cuts = {name: Origin(f"{op.path}.{name}", lambda tensor: tensor[rows.to(tensor.device)]) for name in names}
+    cuts = {name: Origin(f"{op.path}.{name}", row_cut(rows)) for name in names}
     return build.module(op.path, suffix, narrow_module(op.module, rows), node, cuts=cuts)
 
 
@@ -226,9 +226,7 @@ def plane_constants(flow: Flow, op: Op, val: Val, numbers: Tensor) -> Tensor:
     """What planes of each number become, float64[k]; NaN where that is not the same everywhere and at every size."""
     results = []
     for run, shape in plane_sizes(flow, op, val):
-        filled = along(numbers, len(shape), val.axis).expand(
-            1, *(s if i + 1 != val.axis else -1 for i, s in enumerate(shape[1:]))
-        )
+        filled = along(numbers, len(shape), val.axis).expand(1, *shape[1 : val.axis], -1, *shape[val.axis + 1 :])
         try:
             out = probe(flow, op.node, filled, run).movedim(op.axis, 0).flatten(1)
         except (TraceError, RuntimeError):  # too small or too large for this operation
@@ -240,7 +238,7 @@ def plane_constants(flow: Flow, op: Op, val: Val, numbers: Tensor) -> Tensor:
     return torch.where(same, (low + high) / 2, torch.nan)
 
 
-def plane_sizes(flow: Flow, op: Op, val: Val) -> list[tuple[int, Shapes]]:
+def plane_sizes(flow: Flow, op: Op, val: Val) -> list[tuple[int, tuple[int, ...]]]:
     """Shapes to try, with the run whose numbers go with them; odd ones too, where no number is computed."""
     found = [(run, shape) for run, shape in enumerate(val.shapes)]
     if len(op.inputs) == 1:
@@ -248,7 +246,7 @@ def plane_sizes(flow: Flow, op: Op, val: Val) -> list[tuple[int, Shapes]]:
             extra = iter(more)
             shape = tuple(s if i in (0, val.axis) else s + next(extra, 1) for i, s in enumerate(val.shape))
             found.append((0, shape))
-    return found  # type: ignore[return-value]
+    return found
 
 
 def reads_plane(flow: Flow, op: Op) -> Reads:

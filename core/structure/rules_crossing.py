@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from core.structure.build import SUFFIX, Build, Origin
+from core.structure.build import SUFFIX, Build, Origin, row_cut
 from core.structure.rule import Reads, Rule, channels_of, full_reads, row_mask, same_plane, source_of, tensor_input
 from core.structure.rules_channelwise import narrow_module, probe
 from core.structure.rules_opaque import recast
@@ -117,10 +117,7 @@ def emit_group_norm(build: Build, op: Op) -> None:
         node = build.fill(source_of(op), rows, stream)
         piece = narrow_group_norm(op, rows)
         names = [name for name, _ in piece.named_parameters()]
-        cuts = {
-            name: Origin(f"{op.path}.{name}", lambda tensor, rows=rows: tensor[rows.to(tensor.device)])
-            for name in names
-        }
+        cuts = {name: Origin(f"{op.path}.{name}", row_cut(rows)) for name in names}
         build.place(op, stream, rows, build.module(op.path, SUFFIX[stream], piece, node, cuts=cuts))
 
 

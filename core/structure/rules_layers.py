@@ -12,7 +12,17 @@ import torch
 from torch import Tensor, fx, nn
 
 from core.structure.build import Build
-from core.structure.layers import CONVS, TRANSPOSED, kernel_of, num_groups, num_units, site_of, spreads, weight_by_input
+from core.structure.layers import (
+    CONVS,
+    TRANSPOSED,
+    kernel_of,
+    num_groups,
+    num_units,
+    site_of,
+    spreads,
+    weight_by_input,
+    weight_in,
+)
 from core.structure.rule import Reads, channels_of, tensor_input
 from core.structure.rules_opaque import recast
 from core.structure.values import ALIVE, CONST, FIELD, Flow, Layout, Op, Raw, Val, Value, base_of, whole
@@ -95,7 +105,7 @@ def by_group(op: Op, rows: Tensor) -> Tensor:
 def forward(flow: Flow, op: Op) -> None:
     """Alive if an alive input is read; else a field if a field, or a constant across zero padding, is; else a number."""
     module = must(op.module)
-    op.weight = silenced(flow, op, by_input(op, module.weight.detach()))  # type: ignore[operator, union-attr, arg-type]
+    op.weight = silenced(flow, op, by_input(op, weight_in(module)))
     op.links = (op.weight != 0).any(2).cpu()
     site = site_of(op.path, module)
     states, consts = input_states(flow, op)
@@ -120,7 +130,8 @@ def biases(flow: Flow, op: Op, rows: Tensor) -> Tensor:
     module = must(op.module)
     bias = torch.zeros(op.width, dtype=torch.float64)
     if module.bias is not None:
-        bias = module.bias.detach().cpu().double().clone()  # type: ignore[operator, union-attr]
+        assert isinstance(module.bias, Tensor)
+        bias = module.bias.detach().cpu().double().clone()
         bias[flow.masked.get(site_of(op.path, module), [])] = 0
     return bias[rows]
 

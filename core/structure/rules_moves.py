@@ -26,7 +26,7 @@ Moved = tuple[Tensor, ...]  # element numbers of one result, one tensor per run
 def moved(flow: Flow, node: fx.Node) -> Value | str:
     """The value as references, as a narrow movement, or as an arrangement; or why nothing can be said."""
     inputs = [flow.values[n] for n in node.all_input_nodes]
-    values = [value for value in inputs if not isinstance(value, Raw)]
+    values: list[Value] = [value for value in inputs if not isinstance(value, Raw)]
     if str(getattr(node.target, "__name__", "")) == "getitem" and isinstance(values[0], Many):
         index = node.args[1]
         return values[0].parts[index] if isinstance(index, int) else "it takes several parts of a tuple"

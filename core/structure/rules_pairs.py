@@ -89,13 +89,13 @@ def forward(flow: Flow, op: Op) -> None:
 def reads(flow: Flow, op: Op) -> Reads:
     """Row j reads entry j of both (or their one entry), where that is no constant; the plane, where all of one is."""
     rows = op.need & (op.state != CONST)
-    masks: list[Tensor | None] = []
+    masks: list[Tensor] = []
     for val in vals_of(op):
         live = flow.state(val) != CONST
         masks.append(rows & live if val.width == op.width else (live & rows.any()))
     parameters = [source_is_parameter(flow, val) for val in vals_of(op)]
     sizes = (i for i, (mask, p) in enumerate(zip(masks, parameters, strict=True)) if not p and not bool(mask.any()))
-    return Reads(masks, tuple(sizes) if rows.any() else ())
+    return Reads(list(masks), tuple(sizes) if rows.any() else ())
 
 
 def emit(build: Build, op: Op) -> None:

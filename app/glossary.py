@@ -20,6 +20,7 @@ TERMS = {
     "epoch": "One pass over the training images.",
     "exact": "The compact network gives the same answers as the trained one, up to rounding in double precision: a relative difference of at most 1·10⁻⁹.",
     "factor": "A learned number that scales a filter, group or block. At exactly zero, what it scales is dead. Literature: scaling factor, λ in SSS, γ in slimming.",
+    "field": "What a unit says that is the same for every image but not at every position, as behind a zero-padded border. It is computed once a batch, not once an image.",
     "filter": "All weights that make one output channel of a convolution, and that channel itself as a thing that lives or dies.",
     "fine-tune": "Training a little more after the cut, usually with a small learning rate.",
     "group lasso": "A penalty on the length of whole groups of weights instead of single weights. It can push a group to exactly zero together. Used by SSL.",
@@ -49,6 +50,7 @@ TERMS = {
     "strength": "How hard the penalty pushes towards zero. Literature: regularisation weight, λ or γ. Too little removes nothing, too much removes what is needed.",
     "structured sparsity": "Zeros that come as whole filters, channels or blocks, so that they can be cut out and a plain smaller network remains. Scattered zeros make files smaller but rarely networks faster.",
     "survival": "The fraction of units at a site that are still alive, 0-1.",
+    "uniform": "What a dead unit still says when it is one number other than 0, the same at every position and for every image. The number is carried into the next layer when the unit is cut.",
     "unit": "One thing that lives or dies at a site: a filter, channel, shape, neuron, group or block.",
 }
 _BY_LOWER = {term.lower(): term for term in TERMS}

@@ -307,6 +307,50 @@ def tradeoff(frame: pd.DataFrame) -> str:
 # Proof
 
 
+def why_not(result: Mapping[str, Any]) -> str:
+    """Why no more could leave without changing an answer."""
+    why = result["why"]
+    total, removed = (sum(row[key] for row in why["sites"]) for key in ("total", "removed"))
+    stay = total - removed
+    refilled = len(result.get("refilled") or ())
+    fields = why["units"].get("field", 0)
+    said = f"{plural(stay, 'unit')} of {total} stay: their answer depends on the image, and something reads it."
+    if fields:
+        said += f" {plural(fields, 'unit')} say the same to every image but another number at the border: computed once a batch."
+    if refilled:
+        return f"{said} {plural(refilled, 'operation')} needed every channel, so the full width is rebuilt in front of them."
+    return f"{said} Nothing dead had to be kept."
+
+
+def certificate_rows(proof: Mapping[str, Any]) -> list[dict[str, str]]:
+    """One row for each number of a certificate: what it is, what was measured, what it has to be."""
+
+    def shown(value: float | None) -> str:
+        return "not measured" if value is None else scientific(value)
+
+    sizes = ", ".join(" × ".join(map(str, size)) for size in proof.get("sizes") or [])
+    masked = proof.get("reference") == "masked"
+    rows = [
+        ("verdict", str(proof.get("verdict")), ""),
+        (
+            "compared with",
+            "the network with the chosen units masked" if masked else "the trained network, unchanged",
+            "",
+        ),
+        ("largest difference / spread (float64)", shown(proof.get("max_rel")), "at most 1e-9"),
+        ("largest difference (float64)", shown(proof.get("max_abs")), ""),
+        ("spread of the output", shown(proof.get("spread")), "at least 1e-4, or nothing is proved"),
+        ("largest difference of the file (float32)", shown(proof.get("float32_max_rel")), "at most 1e-5"),
+        (
+            "same first choice",
+            "not measured" if proof.get("top1_agreement") is None else percent(proof["top1_agreement"], 1),
+            "",
+        ),
+        ("inputs", f"{proof.get('inputs')}, real and noise, at {sizes}", "at least 8 a size"),
+    ]
+    return [{"what": what, "measured": measured, "must be": rule} for what, measured, rule in rows]
+
+
 def certificate(result: Mapping[str, Any] | None) -> str:
     """Of a certificate: the verdict first, then the numbers behind it."""
     if not result:

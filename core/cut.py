@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from core import latency
+from core import latency, proof
 from core.config import RunConfig
 from core.data import batches
 from core.data.dataset import Dataset
 from core.networks.factors import fold
-from core.structure import Certificate, Cost, RemovalPlan, apply, cost, plan_zeros, save, verify
-
-PROOF_IMAGES = 16
+from core.structure import Certificate, Cost, RemovalPlan, cost, explain, remove_zeros, save
 
 
 @dataclass(frozen=True)
@@ -47,48 +43,13 @@ def cut(trained: nn.Module, dataset: Dataset, source: str) -> Cut:
     """Cut every exact zero out of `trained` (which may carry factors); it is left untouched, on its device."""
     plain = fold(trained).cpu().float().eval()
     example = torch.zeros(1, *dataset.shape)
-    plan = plan_zeros(plain, example, source=source)
-    compact = apply(plan, plain, example).eval()
-    return Cut(plain, plan, compact, cost(plain, example), cost(compact, example))
+    plan, compact = remove_zeros(plain, example, source=source)
+    return Cut(plain, plan, compact.eval(), cost(plain, example), cost(compact, example))
 
 
 def prove(trained: nn.Module, done: Cut, dataset: Dataset) -> Certificate:
-    """The certificate of the cut against the unmodified trained network, factors and all, in float64.
-
-    The factors are multiplied in after the conversion to float64, so no product is rounded to float32 on the way.
-    Inputs: validation images and noise, at the size the network learned from and, where it takes one, a larger size.
-    """
-    reference = _float64(trained)
-    model = fold(reference)
-    inputs = [_proof_inputs(dataset, 0)]
-    if _takes(reference, larger := _proof_inputs(dataset, 8)):
-        inputs.append(larger)
-    example = torch.zeros(1, *dataset.shape, dtype=torch.float64)
-    return verify(model, done.plan, example, inputs, compact=done.compact, reference=reference)
-
-
-def _float64(network: nn.Module) -> nn.Module:
-    return copy.deepcopy(network).cpu().double().eval()
-
-
-def _proof_inputs(dataset: Dataset, more: int) -> Tensor:
-    """Half real validation images, half noise, `more` pixels larger on a side; float64, (N, C, H, W)."""
-    half = PROOF_IMAGES // 2
-    images, _ = next(iter(batches(dataset.val, dataset, half, train=False)))
-    real = images.cpu().double().contiguous()
-    if more:
-        real = F.interpolate(real, scale_factor=1 + more / real.shape[-1], mode="nearest")
-    noise = torch.randn(real.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    return torch.cat([real, noise])
-
-
-def _takes(network: nn.Module, images: Tensor) -> bool:
-    try:
-        with torch.inference_mode():
-            network(images)
-    except RuntimeError:  # a linear layer behind a flatten fixes the size
-        return False
-    return True
+    """The certificate of the cut against the unmodified trained network, on the images of its data set and on noise."""
+    return proof.prove(trained, done.plan, done.compact, torch.zeros(1, *dataset.shape), dataset)
 
 
 @torch.inference_mode()
@@ -138,6 +99,7 @@ def result_of(trained: nn.Module, dataset: Dataset, config: RunConfig, folder: P
             "test": accuracy(trained, dataset, "test", config.device), "compact": compact_accuracy, "finetuned": None,
         },
         **counts(done),
+        "why": reasons(done, dataset),
         "certificate": certificate.model_dump(mode="json"),
         "speed": speed.model_dump(mode="json"),
     }  # fmt: skip
@@ -146,16 +108,24 @@ def result_of(trained: nn.Module, dataset: Dataset, config: RunConfig, folder: P
 def counts(done: Cut) -> dict[str, Any]:
     """MACs, parameters and what was removed, as the JSON documents name them."""
     pair = (("dense", done.dense_cost), ("compact", done.compact_cost))
-    removed: dict[str, int] = {}
-    for site, units in done.plan.removed.items():
-        kind = site.rsplit("/", 1)[1]
-        removed[kind] = removed.get(kind, 0) + len(units)
-    removed["layer"] = len(done.plan.removed_layers)
     return {
         "macs": {name: c.macs for name, c in pair},
         "macs_per_image": {name: c.macs_per_image for name, c in pair},
         "params": {name: c.params for name, c in pair},
         "uncounted": sorted({what for _, c in pair for what in c.uncounted}),
-        "removed": removed,
-        "refilled": [dict(r) if isinstance(r, dict) else r.model_dump() for r in done.plan.refilled],
+        "removed": done.plan.counts(),
+        "refilled": [refilled.model_dump() for refilled in done.plan.refilled],
     }
+
+
+def reasons(done: Cut, dataset: Dataset) -> dict[str, Any]:
+    """What every unit of the trained network was, and why what stayed stays: `units` {verdict: count}, `sites`, `groups`."""
+    found = explain(done.plain, torch.zeros(1, *dataset.shape))
+    sites = []
+    for site, units in found.sites.items():
+        said = [unit.verdict for unit in units]
+        unread = sum(unit.verdict == "alive" and not unit.read for unit in units)
+        removed = len(done.plan.removed.get(site, ()))
+        row: dict[str, Any] = {"site": site, "total": len(units), "unread": unread, "removed": removed}
+        sites.append(row | {name: said.count(name) for name in found.units})
+    return {"units": found.units, "sites": sites, "groups": [group.units for group in found.groups]}

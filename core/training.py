@@ -350,7 +350,6 @@ class Training:
         counts = self.method.counts(self.method.survival())
         rows = [{"site": s.site, "kind": s.kind, "alive": counts[s.site], "total": s.total} for s in self.method.sites]
         result["accuracy"]["val"] = evaluate(self.network, self.dataset, self.config)[1]
-        result["removed"]["block"] = sum(row["kind"] == "block" and not row["alive"] for row in rows)
         result |= {
             "survival": rows, "weights_sha256": checkpoint.weights_sha256(trained.state_dict()),
             "conditions": conditions.described(self.config),

@@ -9,7 +9,7 @@ import torch
 from core import checkpoint, training
 from core.config import Steer, with_settings
 from core.controls import Controls, Request
-from core.cut import cut, prove
+from core.cut import cut, prove, reasons
 from core.presets import dense_control, preset
 from core.runs.folder import Recorder, RunFolder
 
@@ -123,7 +123,7 @@ def test_what_a_phase_does_not_learn_is_watched_all_the_same():
     counts = [e.alive for e in events if e.type == "epoch_done"]
     assert len(counts[0]) == 18 and sum(counts[0].values()) == 345
     dead = [s for s, n in counts[1].items() if n == 0 and s.endswith("/block")]
-    assert dead and result["removed"]["block"] >= 0
+    assert dead and result["removed"]["block"] == 0, "the second phase revived them a little: not exactly zero, not cut"
 
 
 def killed_network():
@@ -146,7 +146,10 @@ def test_dead_blocks_and_filters_leave_exactly_and_the_network_is_untouched():
     done = cut(run.network, run.dataset, "resnet20")
     proof = prove(run.network, done, run.dataset)
     assert proof.verdict == "exact" and proof.max_rel < 1e-12 and proof.reference == "unmodified"
-    assert len(proof.sizes) == 2
+    assert len(proof.sizes) == 2 and done.plan.removed_blocks == ["stage1.0", "stage2.1"]
+    why = reasons(done, run.dataset)
+    assert sum(why["units"].values()) == sum(row["total"] for row in why["sites"])
+    assert {row["site"]: row["removed"] for row in why["sites"]}["stage1.0.conv1/filter"] == 16
     assert {"stage1.0.conv1/layer", "stage1.0.conv2/layer"} <= {
         p if "/" in p else f"{p}/layer" for p in done.plan.removed_layers
     }

@@ -42,7 +42,9 @@ def page() -> None:
     with right:
         _site(view, epoch)
     _proof(view)
-    glossary_row("filter", "block", "skip path", "factor", "carry", "certificate", "exact", "spread")
+    glossary_row(
+        "filter", "block", "skip path", "factor", "carry", "certificate", "exact", "spread", "uniform", "field"
+    )
 
 
 def layer_table(view: RunView, epoch: int) -> pd.DataFrame:
@@ -170,8 +172,39 @@ def _proof(view: RunView) -> None:
             f"parameters {sentences.amount(params['dense'])} → **{sentences.amount(params['compact'])}**. "
             f"Test accuracy before {sentences.percent(result['accuracy']['test'], 2)}, after the cut {sentences.percent(result['accuracy']['compact'], 2)}."
         )
-        if result["refilled"]:
-            st.markdown("Kept at full width, with the reason:")
-            st.dataframe(pd.DataFrame(result["refilled"]), hide_index=True, key="refilled")
-        with st.popover("Certificate", type="tertiary", icon=":material/verified:"):
-            st.json(result["certificate"])
+        _certificate(result["certificate"])
+    if result.get("why"):
+        with theme.card("Why not more", sentences.why_not(result), key="why-not"):
+            _why_not(result)
+
+
+def _certificate(proof: dict[str, Any]) -> None:
+    """Every number of the certificate, with what it has to be."""
+    with st.popover("Certificate", type="tertiary", icon=":material/verified:"):
+        st.dataframe(pd.DataFrame(sentences.certificate_rows(proof)), hide_index=True, key="certificate-rows")
+        st.caption("The same as JSON, to keep beside the file:")
+        st.json(proof, expanded=False)
+
+
+def _why_not(result: dict[str, Any]) -> None:
+    """What the units of each layer were, what left, and what had to stay at full width."""
+    table = pd.DataFrame(result["why"]["sites"])
+    table["layer"] = [parts.short(site.partition("/")[0]) for site in table["site"]]
+    table["stay"] = table["total"] - table["removed"]
+    st.dataframe(
+        table, hide_index=True, key="why-table", height=280,
+        column_order=("layer", "total", "zero", "uniform", "field", "alive", "unread", "removed", "stay"),
+        column_config={
+            "total": st.column_config.NumberColumn("units"),
+            "zero": st.column_config.NumberColumn("zero", help="says 0 to every image, at every position"),
+            "uniform": st.column_config.NumberColumn("uniform", help="says one other number to every image, at every position"),
+            "field": st.column_config.NumberColumn("field", help="the same for every image, another number at the border"),
+            "alive": st.column_config.NumberColumn("alive", help="its answer depends on the image"),
+            "unread": st.column_config.NumberColumn("unread", help="alive, but nothing that lives reads it any more"),
+            "removed": st.column_config.NumberColumn("leave", help="cut out: no longer computed for an image"),
+            "stay": st.column_config.NumberColumn("stay", help="alive and read"),
+        },
+    )  # fmt: skip
+    if result["refilled"]:
+        st.markdown("Kept at full width in front of an operation that needs every channel:")
+        st.dataframe(pd.DataFrame(result["refilled"]), hide_index=True, key="refilled")

@@ -5,20 +5,19 @@ Exit status: 0 done, 1 failed, 2 bad input (one sentence says what, why, and wha
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
+from core import cli_knife
 from core import presets as known
+from core.cli_shared import Data, Json, Runs, emit, fail, open_store, say
 from core.config import RunConfig, with_settings
 from core.errors import BadInput, WrongMoment
 from core.events import Event
@@ -34,11 +33,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Espalier: learn structured sparsity, cut it out exactly, prove it, time it.",
 )
-say = Console(stderr=True, highlight=False)
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-Runs = Annotated[Path | None, typer.Option("--runs", help="Folder of runs (or ESPALIER_RUNS).")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of data sets (or ESPALIER_DATA).")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; repeat for more.")]
 RunName = Annotated[str, typer.Argument(help="A run's name, or an unambiguous beginning of it.")]
 
@@ -48,44 +42,17 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except (BadInput, WrongMoment) as error:
-        _fail(str(error), 2)
+        fail(str(error), 2)
     except OSError as error:
-        _fail(f"{error.filename or 'a file'} must be there and writable; got {error.strerror}; choose another path", 2)
+        fail(f"{error.filename or 'a file'} must be there and writable; got {error.strerror}; choose another path", 2)
     except DBAPIError as error:
-        _fail(f"the store of runs must be a sound SQLite file; got {error.orig}; set --runs to another folder", 1)
+        fail(f"the store of runs must be a sound SQLite file; got {error.orig}; set --runs to another folder", 1)
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("stopped", 1)
+        fail("stopped", 1)
     except typer.TyperException as error:
-        _fail(getattr(error, "format_message", error.__str__)(), 2)
-
-
-def _fail(sentence: str, status: int) -> NoReturn:
-    print(sentence, file=sys.stderr)
-    sys.exit(status)
-
-
-def _emit(document: dict[str, Any], as_json: bool, words: Any = None) -> None:
-    if as_json:
-        print(json.dumps(_finite(document), allow_nan=False))
-    else:
-        Console().print(words if words is not None else json.dumps(document, indent=1))
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: null says that there is no number."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))) else value
-
-
-def _store(runs: Path | None, data: Path | None = None) -> Store:
-    if data is not None:
-        os.environ["ESPALIER_DATA"] = str(data)
-    return Store(home.runs_root(runs))
+        fail(getattr(error, "format_message", error.__str__)(), 2)
 
 
 def _config(name: str, settings: list[str] | None) -> RunConfig:
@@ -140,13 +107,13 @@ def presets(json_: Json = False) -> None:
     table = Table("preset", "what it does", "network", "data", "minutes")
     for p in known.PRESETS:
         table.add_row(p.name, p.title, p.config.network, p.config.dataset, f"{p.minutes:g}")
-    _emit({"presets": rows}, json_, table)
+    emit({"presets": rows}, json_, table)
 
 
 @app.command()
 def run(preset: str, set_: Settings = None, json_: Json = False, runs: Runs = None, data: Data = None) -> None:
     """Train in this very process, in the foreground, to the end."""
-    store = _store(runs, data)
+    store = open_store(runs, data)
     name = new_run(store, _config(preset, set_), foreground=True)
     _train(store, name, json_)
 
@@ -154,9 +121,9 @@ def run(preset: str, set_: Settings = None, json_: Json = False, runs: Runs = No
 @app.command(name="submit")
 def submit_(preset: str, set_: Settings = None, json_: Json = False, runs: Runs = None, data: Data = None) -> None:
     """Queue a run for the background and return at once."""
-    store = _store(runs, data)
+    store = open_store(runs, data)
     name = submit(store, _config(preset, set_))
-    _emit(
+    emit(
         {"run": name, "state": store.get(name).state},
         json_,
         f"queued {name}; watch it with `python -m core show {name}`",
@@ -166,7 +133,7 @@ def submit_(preset: str, set_: Settings = None, json_: Json = False, runs: Runs 
 @app.command()
 def resume(run: RunName, json_: Json = False, runs: Runs = None, data: Data = None) -> None:
     """Continue a lost, stopped, failed or paused run in the foreground; of a finished one, print the result."""
-    store = _store(runs, data)
+    store = open_store(runs, data)
     store.mark_lost()
     row = store.get(run)
     if row.state == "finished":
@@ -219,7 +186,7 @@ def _train(store: Store, name: str, as_json: bool) -> None:
     row = store.get(name)
     _report(row, as_json)
     if row.state != "finished":
-        _fail(row.error or f"{name} is {row.state}; `python -m core resume {name}` goes on from its last checkpoint", 1)
+        fail(row.error or f"{name} is {row.state}; `python -m core resume {name}` goes on from its last checkpoint", 1)
 
 
 def _verdict(verdict: str) -> str:
@@ -235,20 +202,20 @@ def _report(row: Run, as_json: bool) -> None:
             if done and row.state in LIVING
             else ""
         )
-        return _emit(document, as_json, f"{row.id}: {row.state}{at}" + (f" ({row.error})" if row.error else ""))
+        return emit(document, as_json, f"{row.id}: {row.state}{at}" + (f" ({row.error})" if row.error else ""))
     accuracy, macs, speed, proof = (document[k] for k in ("accuracy", "macs_per_image", "speed", "certificate"))
     words = (
         f"{row.id}: test accuracy {accuracy['test']:.2%} (compact {accuracy['compact']:.2%}), MACs {macs['compact'] / macs['dense']:.1%} of dense, "
         f"{_verdict(proof['verdict'])} (largest difference {proof['max_rel']:.1e} of the output's spread), "
         f"{speed['measured']:.2f} x measured ({speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']}), {speed['promised']:.2f} x promised"
     )
-    _emit(document, as_json, words)
+    emit(document, as_json, words)
 
 
 @app.command(name="runs")
 def runs_(json_: Json = False, runs: Runs = None) -> None:
     """List all runs, newest first; folders copied here from elsewhere are taken in."""
-    store = _store(runs)
+    store = open_store(runs)
     adopt(store)
     wake_dispatcher(store)
     store.mark_lost()
@@ -261,13 +228,13 @@ def runs_(json_: Json = False, runs: Runs = None) -> None:
             {"run": r.id, "state": r.state, "preset": r.preset, "created": r.created, "name": r.name} for r in rows
         ]
     }
-    _emit(document, json_, table if rows else "no runs yet; start one with `python -m core run digits-sss`")
+    emit(document, json_, table if rows else "no runs yet; start one with `python -m core run digits-sss`")
 
 
 @app.command()
 def show(run: RunName, json_: Json = False, runs: Runs = None) -> None:
     """Show one run."""
-    store = _store(runs)
+    store = open_store(runs)
     store.mark_lost()
     _report(store.get(run), json_)
 
@@ -281,7 +248,7 @@ def control(
     runs: Runs = None,
 ) -> None:
     """Steer a living run; waits until it has taken effect and prints the step."""
-    store = _store(runs)
+    store = open_store(runs)
     store.mark_lost()
     name = store.get(run).id
     step = wait_applied(store, name, steer(store, name, action, argument))
@@ -291,7 +258,7 @@ def control(
         words = f"{name}: {action} " + (
             f"came too late; the run is {state}" if state in OVER else "is recorded, not applied yet"
         )
-    _emit({"run": name, "applied": step}, json_, words)
+    emit({"run": name, "applied": step}, json_, words)
 
 
 @app.command()
@@ -305,10 +272,10 @@ def compact(
     """Write the compact network of a run's newest checkpoint, with its certificate."""
     from core.runs.jobs import compact_of
 
-    store = _store(runs, data)
+    store = open_store(runs, data)
     document = compact_of(RunFolder(store.root / store.get(run).id), output.resolve(), home.data_dir())
     macs = document["macs"]
-    _emit(
+    emit(
         document,
         json_,
         f"{output}: removal {document['certificate']['verdict']}, {macs['compact']:,} of {macs['dense']:,} MACs",
@@ -322,10 +289,10 @@ def measure(run: RunName, json_: Json = False, runs: Runs = None, data: Data = N
     """Time the compact network of a run's newest checkpoint against the dense one."""
     from core.runs.jobs import measure_of
 
-    store = _store(runs, data)
+    store = open_store(runs, data)
     speed = measure_of(RunFolder(store.root / store.get(run).id), home.data_dir())
     words = f"{speed['measured']:.2f} x measured ({speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']} pairs, batch {speed['batch']}, {speed['threads']} threads, {speed['cpu']}), {speed['promised']:.2f} x promised by MACs"
-    _emit({"run": store.get(run).id, "speed": speed}, json_, words)
+    emit({"run": store.get(run).id, "speed": speed}, json_, words)
 
 
 @app.command()
@@ -338,10 +305,10 @@ def export(
     """Copy a run's records, newest weights and compact network to a folder that any Espalier can show."""
     from core.runs.export import export as copy
 
-    store = _store(runs)
+    store = open_store(runs)
     name = store.get(run).id
     copy(RunFolder(store.root / name), output)
-    _emit({"run": name, "folder": str(output)}, json_, f"{name} is in {output}")
+    emit({"run": name, "folder": str(output)}, json_, f"{name} is in {output}")
 
 
 @app.command()
@@ -357,4 +324,8 @@ def evidence(
     words = Table("table", "rows", "missing", "what")
     for row in rows:
         words.add_row(row["name"], str(row["rows"]), ", ".join(row["missing"]) or "none", row["title"])
-    _emit({"tables": rows}, json_, words)
+    emit({"tables": rows}, json_, words)
+
+
+app.command()(cli_knife.inspect)
+app.command()(cli_knife.cut)

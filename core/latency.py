@@ -122,6 +122,32 @@ def measure(
     )  # fmt: skip
 
 
+def milliseconds(
+    network: nn.Module,
+    batch: Tensor,
+    *,
+    runs: int = 15,
+    budget_s: float = 0.5,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Median milliseconds of one pass of `network` over `batch`, in eval mode without gradients, under the lock.
+
+    At least 5 runs after three to warm up; no more once `budget_s` is spent. The network ends in the mode it came in.
+    """
+    mode = network.training
+    try:
+        with quiet_machine(), torch.inference_mode():
+            network.eval()
+            for _ in range(3):
+                _timed(network, batch, clock)
+            times: list[float] = []
+            while len(times) < runs and (len(times) < 5 or sum(times) < budget_s):
+                times.append(_timed(network, batch, clock))
+    finally:
+        network.train(mode)
+    return float(np.median(times)) * 1e3
+
+
 def _device_name(batch: Tensor) -> str:
     return torch.cuda.get_device_name(batch.device) if batch.is_cuda else "cpu"
 

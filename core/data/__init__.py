@@ -11,25 +11,28 @@ from typing import TYPE_CHECKING
 
 from core.data.files import DATA_VARIABLE, missing
 from core.data.names import NAMES
+from core.data.normalising import NORMALISATIONS, renormalised
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset, Split
 
-__all__ = ["DATA_VARIABLE", "NAMES", "batches", "load", "missing"]
+__all__ = ["DATA_VARIABLE", "NAMES", "NORMALISATIONS", "batches", "load", "missing"]
 
 
-def load(name: str, data_dir: Path | None = None) -> Dataset:
+def load(name: str, data_dir: Path | None = None, *, normalize: str | None = None) -> Dataset:
     """The data set ``name``, whole, in memory.
 
     ``data_dir`` holds the official files of those that are not built in; without it the environment variable
-    ``ESPALIER_DATA`` says where. Raises ``BadInput`` for an unknown name, ``DamagedFile`` for files that are missing,
-    cut short or not what their name says.
+    ``ESPALIER_DATA`` says where. ``normalize`` names the normalisation of ``NORMALISATIONS`` that a network from
+    elsewhere was trained with; without it the images are normalised by the data set's own statistics. Raises
+    ``BadInput`` for an unknown name, ``DamagedFile`` for files that are missing, cut short or not what their name says.
     """
     from core.data import loading
 
-    return loading.load(name, data_dir)
+    dataset = loading.load(name, data_dir)
+    return dataset if normalize is None else renormalised(dataset, normalize)
 
 
 def batches(

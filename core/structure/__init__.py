@@ -7,10 +7,11 @@ from core.structure.explain import Explanation, explain
 from core.structure.groups import Group
 from core.structure.importance import IMPORTANCE
 from core.structure.optimizer import apply_with_optimizer
-from core.structure.plan import Refilled, RemovalPlan, plan_zeros
+from core.structure.plan import Refilled, RemovalPlan
 from core.structure.planning import plan_chosen, plan_target, plan_threshold
 from core.structure.surgery import apply, remove_zeros
 from core.structure.trace import Traced, trace
+from core.structure.zeros import plan_zeros
 
 __all__ = [
     "IMPORTANCE",

@@ -7,29 +7,20 @@ multiplied as one matrix (Wen et al., 2016, section 3.2: shape-wise sparsity).
 from __future__ import annotations
 
 import operator
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, fx, nn
 
 from core.structure.build import Build
 from core.structure.layers import CONVS, Kernel, kernel_of, num_groups
+from core.structure.plan import How, ShapeCut
 from core.structure.rules_layers import must, sources
 from core.structure.values import ALIVE, Flow, Op
 
 GATHER_BELOW = (
     0.4  # share of the window's columns; below it gathering beats multiplying zeros (benchmark: bench_columns)
 )
-How = Literal["window", "gather", "none"]
-
-
-class ShapeCut(BaseModel):
-    """Columns that go (`input * taps + tap`, of inputs that stay), and how. `none`: they stay as zeros, which is faster."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    removed: list[int]
-    how: How
 
 
 def shape_cuts(flow: Flow) -> dict[str, ShapeCut]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
+from core.structure.findings import verdict_of
 from core.structure.groups import Group, coupled
 from core.structure.need import mark_needs
-from core.structure.plan import VERDICTS, Refilled, RemovalPlan, Verdict, layers, plan_of, verdict_of
+from core.structure.plan import VERDICTS, Refilled, RemovalPlan, Verdict
 from core.structure.provenance import provenance
+from core.structure.sites import layers
 from core.structure.trace import Example, trace
+from core.structure.zeros import plan_of
 
 
 class Unit(BaseModel):

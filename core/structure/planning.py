@@ -12,11 +12,13 @@ from core.structure.cost import Cost, cost
 from core.structure.groups import Group, coupled
 from core.structure.importance import importances
 from core.structure.need import mark_needs
-from core.structure.plan import RemovalPlan, Sites, check_sites, count_units, layers, plan_traced
+from core.structure.plan import RemovalPlan, Sites, check_sites
 from core.structure.provenance import provenance
+from core.structure.sites import count_units, layers
 from core.structure.surgery import apply
 from core.structure.trace import Example, Traced, trace
 from core.structure.values import Flow
+from core.structure.zeros import plan_traced
 
 Clock = Callable[[nn.Module, Example], float]  # milliseconds for the example
 TARGETS = ("macs", "params", "ms")

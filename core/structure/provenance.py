@@ -10,12 +10,13 @@ from torch import Tensor, fx, nn
 
 from core.structure.layers import CONVS
 from core.structure.rules import FUNCTIONS, METHODS, MODULES, RULES, dims_of, is_random, keeps_dims, plane_rank
-from core.structure.rules_channelwise import made_norm, made_plane, made_pointwise
+from core.structure.rules_channelwise import made_norm, made_pointwise
 from core.structure.rules_crossing import INSTANCE, made_group_norm, made_layer_norm
 from core.structure.rules_joins import concatenated, pad_arguments, padded, pads_channels
 from core.structure.rules_layers import made_layer
 from core.structure.rules_moves import moved
 from core.structure.rules_pairs import made_pair
+from core.structure.rules_plane import made_plane
 from core.structure.trace import Traced, eval_mode
 from core.structure.values import Flow, Raw, Val, Value, whole
 

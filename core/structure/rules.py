@@ -29,6 +29,7 @@ from core.structure import (
     rules_moves,
     rules_opaque,
     rules_pairs,
+    rules_plane,
     rules_sums,
 )  # fmt: skip
 from core.structure.layers import CONVS, TRANSPOSED
@@ -46,7 +47,7 @@ RULES: dict[str, Rule] = {
     "group norm": rules_crossing.GROUP_NORM,
     "layer norm": rules_crossing.LAYER_NORM,
     "pointwise": rules_channelwise.POINTWISE,
-    "plane": rules_channelwise.PLANE,
+    "plane": rules_plane.PLANE,
     "pair": rules_pairs.PAIR,
     "sum": rules_sums.SUM,
     "parameter": rules_pairs.PARAMETER,

@@ -7,21 +7,15 @@ from torch import fx, nn
 from core.errors import PlanError
 from core.structure.build import Build, Origin
 from core.structure.columns import shape_cuts
+from core.structure.findings import leaving
 from core.structure.need import mark_needs
-from core.structure.plan import (
-    RemovalPlan,
-    Sites,
-    check_maskable,
-    check_sites,
-    count_units,
-    leaving,
-    maskable,
-    plan_of,
-)  # fmt: skip
+from core.structure.plan import RemovalPlan, Sites, check_sites
 from core.structure.provenance import provenance
 from core.structure.rules import RULES
+from core.structure.sites import count_units, maskable
 from core.structure.trace import Example, Traced, eval_mode, trace
 from core.structure.values import Flow
+from core.structure.zeros import check_maskable, plan_of
 
 
 def apply(plan: RemovalPlan, model: nn.Module, example: Example) -> fx.GraphModule:

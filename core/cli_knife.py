@@ -1,0 +1,234 @@
+"""The commands for any network, learned here or elsewhere: `inspect` looks at it, `cut` makes it small."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from core.cli_shared import Data, Json, Runs, emit, say
+from core.errors import BadInput
+from core.runs import home
+
+if TYPE_CHECKING:
+    from core.cut import Cut
+    from core.knife import Aim
+    from core.runs.sources import Source
+    from core.structure import Certificate
+
+SourceName = Annotated[
+    str,
+    typer.Argument(metavar="SOURCE", help="A run, a factory module:function, a file of weights, or a compact file."),
+]
+Network = Annotated[str | None, typer.Option("--network", help="The network that a file of weights belongs to.")]
+Input = Annotated[str | None, typer.Option("--input", help="Shape of an input, batch first: 1,3,32,32.")]
+DatasetName = Annotated[
+    str | None, typer.Option("--dataset", help="A data set: real images for the proof, accuracy on its test images.")
+]
+Normalize = Annotated[
+    str | None, typer.Option("--normalize", help="imagenet, cifar10, …, none; without it the data set's own.")
+]
+
+
+def inspect(
+    source: SourceName,
+    network: Network = None,
+    input_: Input = None,
+    dataset: DatasetName = None,
+    normalize: Normalize = None,
+    json_: Json = False,
+    runs: Runs = None,
+    data: Data = None,
+) -> None:
+    """Show what could be removed, what cannot, and why."""
+    from core.knife import Aim, accuracies, cut_towards, looked_at
+
+    with redirect_stdout(sys.stderr):  # a person's own network may print
+        found = _resolved(source, network, input_, dataset, normalize, runs, data)
+        document = _about(found) | looked_at(found.network, found.example)
+        if dataset is not None and found.dataset is not None:
+            zeros_gone = cut_towards(found.network, found.example, Aim(), found.words).compact
+            document["accuracy"] = accuracies(found.network, zeros_gone, found.dataset, found.words)
+    units = ", ".join(f"{count:,} {verdict}" for verdict, count in document["units"].items())
+    words = [
+        f"{found.words}: {document['macs']:,} MACs, {document['params']:,} parameters",
+        f"units: {units}; removable: {_counted(document['removable'])}",
+        *_refills(document),
+        *_accuracy(document),
+    ]
+    emit(document, json_, Text("\n".join(words)))
+
+
+def cut(
+    source: SourceName,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, .safetensors.")],
+    plan: Annotated[Path | None, typer.Option("--plan", help="A removal plan (JSON) made before.")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="macs=0.5, params=0.5 or ms=3.5.")] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", help="Units go whose importance, over their layer's mean, is at most this."),
+    ] = None,
+    importance: Annotated[
+        str | None, typer.Option("--importance", help="How units are ranked: l1 (if not said), l2, scale or effect.")
+    ] = None,
+    save_plan: Annotated[Path | None, typer.Option("--save-plan", help="File for the removal plan (JSON).")] = None,
+    network: Network = None,
+    input_: Input = None,
+    dataset: DatasetName = None,
+    normalize: Normalize = None,
+    json_: Json = False,
+    runs: Runs = None,
+    data: Data = None,
+) -> None:
+    """Remove what is exactly zero, or what a plan or a target says; prove it and write the compact network."""
+    from core import cut as cutting
+    from core.knife import accuracies, cut_towards
+    from core.proof import prove
+
+    _check_output(output, source)
+    aim = _aim(plan, target, threshold, importance)
+    with redirect_stdout(sys.stderr):
+        found = _resolved(source, network, input_, dataset, normalize, runs, data)
+        done = cut_towards(found.network, found.example, aim, found.words)
+        certificate = prove(found.network, done.plan, done.compact, found.example, found.dataset)
+        document = {"file": str(output.resolve()), **_about(found), **cutting.counts(done)}
+        document["certificate"] = certificate.model_dump(mode="json")
+        if found.dataset is not None:
+            document["accuracy"] = accuracies(found.network, done.compact, found.dataset, found.words)
+        if certificate.reference == "masked":
+            document["note"] = _masked_note(certificate.verdict, document.get("accuracy"))
+        _write(output, found, done, certificate)
+        if save_plan is not None:
+            _write_plan(save_plan, done)
+    emit(document, json_, Text(_words_of_cut(output, document, chosen=aim.chosen)))
+    if certificate.verdict == "failed":
+        raise typer.Exit(1)
+
+
+def _check_output(output: Path, source: str) -> None:
+    """BadInput, before any work is done, for a place that the compact network must not be written to."""
+    if output.is_dir():
+        raise BadInput(
+            f"--output must be a file; got the folder {output}; write for example {output / 'compact.safetensors'}"
+        )
+    if output.exists() and Path(source).exists() and output.samefile(source):
+        raise BadInput(
+            f"--output must not be the file that is read; got {output}, which is SOURCE; choose another name"
+        )
+
+
+def _resolved(
+    source: str, network: str | None, shape: str | None, dataset: str | None, normalize: str | None,
+    runs: Path | None, data: Path | None,
+) -> Source:  # fmt: skip
+    from core.data import load
+    from core.runs.sources import Wish, parse_shape, resolve
+    from core.weightmatch import in_words
+
+    if normalize is not None and dataset is None:
+        raise BadInput(
+            f"--normalize must come with a data set to normalise; got {normalize!r} alone; add --dataset NAME"
+        )
+    folder = home.data_dir(data)
+    loaded = None if dataset is None else load(dataset, folder, normalize=normalize)
+    wish = Wish(network, None if shape is None else parse_shape(shape), loaded, runs, folder)
+    found = resolve(source, wish)
+    if found.renamed:
+        say.print(in_words(found.renamed), markup=False)
+    return found
+
+
+def _aim(plan: Path | None, target: str | None, threshold: float | None, importance: str | None) -> Aim:
+    from core.knife import Aim, parse_target
+    from core.structure import RemovalPlan
+
+    given = [
+        f"--{name}"
+        for name, value in (("plan", plan), ("target", target), ("threshold", threshold))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise BadInput(f"cut must have one aim; got {' and '.join(given)}; leave out all but one")
+    if threshold is not None and not 0 <= threshold < float("inf"):
+        raise BadInput(f"--threshold must be a number of at least 0; got {threshold}; for example 0.01")
+    if importance is not None and target is None and threshold is None:
+        raise BadInput(
+            f"--importance must come with --target or --threshold; got {importance!r} alone; add one of them"
+        )
+    made = None
+    if plan is not None:
+        try:
+            made = RemovalPlan.from_json(plan.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            got = "no such file" if isinstance(error, FileNotFoundError) else type(error).__name__
+            raise BadInput(
+                f"--plan must be a file that --save-plan wrote; got {got} at {plan}; check the path"
+            ) from None
+    return Aim(made, None if target is None else parse_target(target), threshold, importance or "l1")
+
+
+def _about(found: Source) -> dict[str, Any]:
+    about: dict[str, Any] = {"source": found.words, "input": list(found.example.shape)}
+    if found.dataset is not None:
+        about["dataset"] = found.dataset.name
+    return about | ({"matched": found.renamed} if found.renamed else {})
+
+
+def _write(output: Path, found: Source, done: Cut, certificate: Certificate) -> None:
+    from core.structure import save
+
+    about = {"source": found.words, "network": found.network_name, "input": list(found.example.shape)}
+    if found.dataset is not None:
+        about["dataset"] = found.dataset.name
+    output.resolve().parent.mkdir(parents=True, exist_ok=True)
+    save(output.resolve(), done.compact, source=about, plan=done.plan, certificate=certificate)
+
+
+def _write_plan(file: Path, done: Cut) -> None:
+    from core.atomic import replacing
+
+    with replacing(file.resolve()) as beside:
+        beside.write_text(done.plan.to_json(), encoding="utf-8")
+
+
+def _masked_note(verdict: str, accuracy: dict[str, float] | None) -> str:
+    said = f"{verdict!r} is said against the network with the chosen units masked: the removal is right, not free; "
+    if accuracy is None:
+        return said + "name a --dataset to see the accuracy before and after"
+    return said + f"accuracy goes from {accuracy['dense']:.2%} to {accuracy['compact']:.2%}"
+
+
+def _accuracy(document: dict[str, Any]) -> list[str]:
+    """The accuracy before and after, where there is one."""
+    if "accuracy" not in document:
+        return []
+    found = document["accuracy"]
+    where = f"accuracy on the test images of {document['dataset']}"
+    return [f"{where}: {found['dense']:.2%} before, {found['compact']:.2%} after"]
+
+
+def _refills(document: dict[str, Any], shown: int = 5) -> list[str]:
+    """Where the full width is rebuilt, and why: the first of them."""
+    lines = [f"refilled at {r['site']} ({r['operation']}): {r['reason']}" for r in document["refilled"]]
+    return lines[:shown] + ([f"and {len(lines) - shown} more; --json lists them all"] if len(lines) > shown else [])
+
+
+def _counted(kinds: dict[str, int]) -> str:
+    """`3 filters, 1 layer`."""
+    return ", ".join(f"{count:,} {kind}{'s' * (count != 1)}" for kind, count in kinds.items() if count) or "nothing"
+
+
+def _words_of_cut(output: Path, document: dict[str, Any], chosen: bool) -> str:
+    macs, params, proof = document["macs"], document["params"], document["certificate"]
+    what = f"{output}: removal {proof['verdict']}, removed {_counted(document['removed'])}"
+    if proof["verdict"] == "nothing-removed":
+        what = f"NOTHING WAS REMOVED: no unit is {'as unimportant as that' if chosen else 'exactly zero'}"
+    lines = [
+        f"{what}; {macs['compact']:,} of {macs['dense']:,} MACs, {params['compact']:,} of {params['dense']:,} parameters",
+        *_refills(document),
+    ]
+    return "\n".join([*lines, *_accuracy(document), *filter(None, [document.get("note")])])

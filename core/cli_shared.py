@@ -1,0 +1,51 @@
+"""What every command shares: the options that mean the same everywhere, and how an answer is printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from core.runs import home
+from core.runs.store import Store
+
+say = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Runs = Annotated[Path | None, typer.Option("--runs", help="Folder of runs (or ESPALIER_RUNS).")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of data sets (or ESPALIER_DATA).")]
+
+
+def fail(sentence: str, status: int) -> NoReturn:
+    """End the process with `sentence` on standard error."""
+    print(sentence, file=sys.stderr)
+    sys.exit(status)
+
+
+def emit(document: dict[str, Any], as_json: bool, words: Any = None) -> None:
+    """Print the answer of a command: the document, or words for people."""
+    if as_json:
+        print(json.dumps(_finite(document), allow_nan=False))
+    else:
+        Console().print(words if words is not None else json.dumps(document, indent=1))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: null says that there is no number."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))) else value
+
+
+def open_store(runs: Path | None, data: Path | None = None) -> Store:
+    """The store of runs; the folder of data sets is told to the processes that this one starts."""
+    if data is not None:
+        os.environ["ESPALIER_DATA"] = str(data)
+    return Store(home.runs_root(runs))

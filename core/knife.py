@@ -1,0 +1,116 @@
+"""The knife for any network: what could go, what is aimed at, the cut, its proof and its price.
+
+A cut of exact zeros changes nothing; a chosen one (a target or a threshold) is proved against the network with the chosen
+units masked, which says that the removal is right, not that it is free: the accuracy before and after says that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core import latency
+from core.cut import Cut, accuracy
+from core.data.dataset import Dataset
+from core.errors import BadInput, one_of
+from core.networks.factors import fold
+from core.structure import RemovalPlan, apply, cost, explain, plan_target, plan_threshold, remove_zeros
+from core.structure.trace import Example
+
+TARGETS = {
+    "macs": "the fraction of the MACs that may remain",
+    "params": "the fraction of the parameters that may remain",
+    "ms": "the milliseconds that one pass may take",
+}
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a cut is for: a plan made before, a target, a threshold on importance, or (all None) exact zeros only."""
+
+    plan: RemovalPlan | None = None
+    target: dict[str, float] | None = None
+    threshold: float | None = None
+    importance: str = "l1"
+
+    @property
+    def chosen(self) -> bool:
+        """Whether more than exact zeros may go."""
+        return not (self.plan is None and self.target is None and self.threshold is None)
+
+
+def parse_target(text: str) -> dict[str, float]:
+    """`macs=0.5` as {"macs": 0.5}; fractions in 0-1, milliseconds above 0."""
+    key, _, number = text.partition("=")
+    if key not in TARGETS:
+        raise one_of("--target", text, [f"{name}=NUMBER" for name in TARGETS])
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < (math.inf if key == "ms" else 1):
+        rule = "above 0" if key == "ms" else "between 0 and 1"
+        raise BadInput(f"--target {key} must be a number {rule}, {TARGETS[key]}; got {number!r}; for example {key}=0.5")
+    return {key: value}
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """A copy in float32 eval mode on the CPU, with every factor multiplied in: what is looked at and cut."""
+    return fold(network).cpu().float().eval()
+
+
+def looked_at(network: nn.Module, example: Tensor) -> dict[str, Any]:
+    """What could go, what cannot and why, and what the network costs; keyed as `inspect --json` prints it."""
+    model = plain(network)
+    found = explain(model, example)
+    whole = cost(model, example)
+    return {
+        "units": found.units,
+        "refilled": [refilled.model_dump() for refilled in found.refilled],
+        "removable": found.removable,
+        "macs": whole.macs,
+        "macs_per_image": whole.macs_per_image,
+        "params": whole.params,
+        "uncounted": whole.uncounted,
+    }
+
+
+def cut_towards(network: nn.Module, example: Tensor, aim: Aim, source: str) -> Cut:
+    """`network` without what `aim` says; the network given is left untouched."""
+    model = plain(network)
+    if aim.chosen:
+        plan = aim.plan or _planned(model, example, aim, source)
+        compact = apply(plan, model, example)
+    else:
+        plan, compact = remove_zeros(model, example, source=source)
+    return Cut(model, plan, compact.eval(), cost(model, example), cost(compact, example))
+
+
+def _planned(model: nn.Module, example: Tensor, aim: Aim, source: str) -> RemovalPlan:
+    if aim.target is not None:
+        return plan_target(model, example, aim.target, importance=aim.importance, clock=_milliseconds, source=source)
+    assert aim.threshold is not None
+    return plan_threshold(model, example, aim.threshold, importance=aim.importance, source=source)
+
+
+def _milliseconds(network: nn.Module, example: Example) -> float:
+    return latency.milliseconds(network, example[0] if isinstance(example, tuple) else example)
+
+
+def accuracies(trained: nn.Module, compact: nn.Module, dataset: Dataset, what: str) -> dict[str, float]:
+    """Fractions of right answers on the test images, {dense, compact}; messages call the network `what`."""
+    with torch.inference_mode():
+        answers = trained(torch.zeros(2, *dataset.shape))
+    if not isinstance(answers, Tensor) or answers.shape != (2, dataset.num_classes):
+        got = (
+            f"answers of shape {tuple(answers.shape)}" if isinstance(answers, Tensor) else f"a {type(answers).__name__}"
+        )
+        raise BadInput(
+            f"--dataset must have as many classes as {what} tells apart; got {dataset.name} with {dataset.num_classes} and, for "
+            f"two images, {got}; choose another data set, or leave it out"
+        )
+    return {name: accuracy(net, dataset, "test") for name, net in (("dense", trained), ("compact", compact))}

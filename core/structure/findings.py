@@ -1,0 +1,116 @@
+"""What the states of a network say: which units leave, which inputs nobody reads, what is refilled and why."""
+
+from __future__ import annotations
+
+import torch
+
+from core.structure.layers import num_groups, num_inputs, num_units
+from core.structure.plan import VERDICTS, Refilled, Sites, Verdict
+from core.structure.rules_layers import sources
+from core.structure.rules_opaque import asks_only_size, wanted
+from core.structure.sites import layers
+from core.structure.values import ALIVE, CONST, FIELD, Flow, Op, base_of, bases
+
+
+def leaving(flow: Flow) -> Sites:
+    """Units that no call builds: constant, or read by nobody."""
+    return {site: gone for site, calls in layers(flow).items() if (gone := gone_everywhere(flow, calls))}
+
+
+def gone_everywhere(flow: Flow, calls: list[Op]) -> list[int]:
+    """Units that are not built; a refilled layer goes whole, when no call of it is read, or not at all."""
+    if all(op.kind == "layer" for op in calls):
+        built = torch.stack([op.need & (op.state != CONST) for op in calls]).any(0)
+        return (~built).nonzero().flatten().tolist()
+    if any(wanted(op) for op in calls):
+        return []
+    return list(range(calls[0].width or num_units(flow.traced.module(calls[0].node))))
+
+
+def unread(flow: Flow) -> Sites:
+    """Input channels that depend on the input, and that a narrowed layer does not read."""
+    out: Sites = {}
+    for op in flow.ops:
+        if op.kind == "layer" and len(rows := op.rows(ALIVE)):
+            idle = (flow.state(base_of(op.inputs[0])) == ALIVE) & ~sources(flow, op, rows).alive
+            if idle.any():
+                out[f"{op.path}/channel"] = idle.nonzero().flatten().tolist()
+    return out
+
+
+def differ(calls: list[Op]) -> bool:
+    """Whether the calls of one layer keep different rows or inputs, so that each needs a layer of its own."""
+    if len(calls) < 2 or any(op.kind != "layer" for op in calls):
+        return False
+    return any(
+        not torch.equal(op.need & (op.state != CONST), calls[0].need & (calls[0].state != CONST)) for op in calls
+    )
+
+
+def removed_blocks(flow: Flow) -> list[str]:
+    """Modules with a sum, one side of which held layers and no longer depends on the input, while the other does."""
+    out = []
+    for op in flow.ops:
+        vals = [base_of(value) for value in op.inputs] if op.kind == "sum" else []
+        alive = [bool((flow.state(val) == ALIVE).any()) for val in vals]
+        path = next(reversed(op.node.meta.get("nn_module_stack") or {"": None}), "")
+        still = [val for val, lives in zip(vals, alive, strict=True) if not lives]
+        if any(alive) and still and flow.ops[still[0].like].kind not in ("fill", "parameter") and path not in out:
+            out.append(path)
+    return out
+
+
+def removed_groups(flow: Flow, removed: Sites) -> Sites:
+    """Whole conv groups among the removed filters, by layer; those of a depthwise convolution are its filters."""
+    out: Sites = {}
+    for site, calls in layers(flow).items():
+        module = calls[0].module
+        count = num_groups(module) if module is not None else 1
+        if 1 < count < (num_inputs(module) if module is not None else 0):
+            per, gone = calls[0].width // count, set(removed.get(site, ()))
+            whole = [g for g in range(count) if gone.issuperset(range(g * per, (g + 1) * per))]
+            if whole:
+                out[f"{site.rpartition('/')[0]}/group"] = whole
+    return out
+
+
+def verdict_of(flow: Flow, calls: list[Op]) -> list[tuple[Verdict, float]]:
+    """Each unit's verdict and constant, behind the norm that alone reads the layer, if there is one."""
+    op = calls[0]
+    if op.kind == "opaque":
+        return [("alive", 0.0)] * num_units(flow.traced.module(op.node))
+    users = list(op.node.users)
+    for other in flow.ops:
+        if len(users) == 1 and other.node is users[0] and other.kind == "norm":
+            op = other
+    names: dict[int, Verdict] = {FIELD: "field", ALIVE: "alive"}
+    return [
+        (names.get(state, "zero" if const == 0 else "uniform"), const)
+        for state, const in zip(op.state.tolist(), op.const.tolist(), strict=True)
+    ]
+
+
+def verdicts(flow: Flow, calls: list[Op]) -> dict[Verdict, int]:
+    found = [verdict for verdict, _ in verdict_of(flow, calls)]
+    return {name: found.count(name) for name in VERDICTS}
+
+
+def refilled(flow: Flow) -> list[Refilled]:
+    """Operations that see the full width, although a part of it is constant or would not be needed."""
+    out = []
+    for op in flow.ops:
+        if op.reason and not (op.kind == "opaque" and asks_only_size(op)) and has_channels(flow, op):
+            site = str(op.node.target) if op.node.op == "call_module" else op.node.name
+            out.append(Refilled(site=site, operation=operation_name(flow, op), reason=op.reason))
+    return out
+
+
+def has_channels(flow: Flow, op: Op) -> bool:
+    """Whether any input has channels: arithmetic on sizes is nothing to refill."""
+    return any(bases(value) for value in op.inputs)
+
+
+def operation_name(flow: Flow, op: Op) -> str:
+    if op.node.op == "call_module":
+        return type(flow.traced.module(op.node)).__name__
+    return str(getattr(op.node.target, "__name__", op.node.target))

@@ -337,10 +337,10 @@ def certificate_rows(proof: Mapping[str, Any]) -> list[dict[str, str]]:
             "the network with the chosen units masked" if masked else "the trained network, unchanged",
             "",
         ),
-        ("largest difference / spread (float64)", shown(proof.get("max_rel")), "at most 1e-9"),
+        ("largest difference / spread (float64)", shown(proof.get("max_rel")), "at most 10⁻⁹"),
         ("largest difference (float64)", shown(proof.get("max_abs")), ""),
-        ("spread of the output", shown(proof.get("spread")), "at least 1e-4, or nothing is proved"),
-        ("largest difference of the file (float32)", shown(proof.get("float32_max_rel")), "at most 1e-5"),
+        ("spread of the output", shown(proof.get("spread")), "at least 10⁻⁴, or nothing is proved"),
+        ("largest difference of the file (float32)", shown(proof.get("float32_max_rel")), "at most 10⁻⁵"),
         (
             "same first choice",
             "not measured" if proof.get("top1_agreement") is None else percent(proof["top1_agreement"], 1),

@@ -180,10 +180,8 @@ def _proof(view: RunView) -> None:
 
 def _certificate(proof: dict[str, Any]) -> None:
     """Every number of the certificate, with what it has to be."""
-    with st.popover("Certificate", type="tertiary", icon=":material/verified:"):
+    with st.expander("Certificate, number by number", icon=":material/verified:"):
         st.dataframe(pd.DataFrame(sentences.certificate_rows(proof)), hide_index=True, key="certificate-rows")
-        st.caption("The same as JSON, to keep beside the file:")
-        st.json(proof, expanded=False)
 
 
 def _why_not(result: dict[str, Any]) -> None:
@@ -193,7 +191,7 @@ def _why_not(result: dict[str, Any]) -> None:
     table["stay"] = table["total"] - table["removed"]
     st.dataframe(
         table, hide_index=True, key="why-table", height=280,
-        column_order=("layer", "total", "zero", "uniform", "field", "alive", "unread", "removed", "stay"),
+        column_order=("layer", "total", *(k for k in ("zero", "uniform", "field", "unread") if table[k].any()), "alive", "removed", "stay"),
         column_config={
             "total": st.column_config.NumberColumn("units"),
             "zero": st.column_config.NumberColumn("zero", help="says 0 to every image, at every position"),

@@ -14,7 +14,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from core.data import DATA_VARIABLE, NAMES, load, missing
+from core.data import DATA_VARIABLE, NAMES, NORMALISATIONS, load, missing
 from core.data.dataset import Dataset, hold_out
 from core.data.names import DATASETS
 from core.errors import BadInput, DamagedFile
@@ -193,6 +193,38 @@ def test_a_label_out_of_range_is_refused(tmp_path):
         DamagedFile, match=r"training labels of data set mnist must be 0 to 9; got 11; get the four files"
     ):
         load("mnist", tmp_path)
+
+
+def test_a_normalisation_from_elsewhere_replaces_the_data_sets_own():
+    images = data("shapes").test.images[:5]
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    got = load("shapes", normalize="imagenet").normalise(images)
+    for channel in range(3):
+        expected = (images[:, channel].numpy() / 255 - mean[channel]) / std[channel]
+        np.testing.assert_allclose(got[:, channel].numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert torch.allclose(load("shapes", normalize="none").normalise(images), images / 255)
+    own = load("shapes")
+    assert (own.mean, own.std) == (data("shapes").mean, data("shapes").std)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_published_normalisations_are_those_of_the_official_training_images(name):
+    found = data(name)
+    images = np.concatenate([found.train.images.numpy(), found.val.images.numpy()])
+    mean, std = NORMALISATIONS[name]
+    for channel in range(found.shape[0]):
+        values = images[:, channel] / np.float32(255)
+        assert values.mean(dtype=np.float64) == pytest.approx(mean[channel], abs=6e-5)
+        assert values.std(dtype=np.float64) == pytest.approx(std[channel], abs=6e-5)
+
+
+def test_normalisations_that_do_not_fit_are_refused():
+    with pytest.raises(BadInput, match=r"normalize must be one of .*; got 'imagnet'; did you mean 'imagenet'"):
+        load("digits", normalize="imagnet")
+    with pytest.raises(
+        BadInput, match=r"must have as many channels as data set digits, 1; got 'cifar10' with 3; leave"
+    ):
+        load("digits", normalize="cifar10")
 
 
 def test_names_are_listed_without_torch():

@@ -12,9 +12,10 @@ LAYERS = [
     {"networks", "data"},
     {"structure"},
     {"methods"},
-    {"latency", "conditions", "checkpoint", "attribution", "cut", "watching", "training"},
+    {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training"}
+    | {"weightfile", "weightorder", "weightmatch"},
     {"runs"},
-    {"cli", "__main__"},
+    {"cli_shared", "cli_knife", "cli", "__main__"},
 ]
 NAMES_ONLY = {"core.networks.names", "core.data.names"}  # plain lists of names: settings are checked against them
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import itertools
 import operator
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,11 @@ class Build:
         self.batch_source: fx.Node | None = None
         self.origins: dict[str, Origin] = {}
         self._once: dict[Any, fx.Node] = {}
-        weight = next((p for p in flow.traced.root.parameters() if p.is_floating_point()), torch.zeros(()))
+        self.taken: set[str] = set()  # paths of modules in the new network
+        self.old = {path for path, _ in flow.traced.root.named_modules()}
+        self.shared = Counter(str(n.target) for n in flow.traced.graph.nodes if n.op == "call_module")
+        held = (*flow.traced.root.parameters(), *flow.traced.root.buffers(), torch.zeros((), dtype=flow.traced.dtype))
+        weight = next((t for t in held if t.is_floating_point()), torch.zeros(()))
         self.dtype, self.device = weight.dtype, weight.device
 
     # ---- nodes -------------------------------------------------------------------------------------------------
@@ -64,12 +69,16 @@ class Build:
 
         A module that is there already and holds the same is called again. `cuts`: how each parameter was cut.
         """
-        free = path + suffix
-        while has_path(self.root, free) or (free != path and has_path(self.flow.traced.root, free)):
-            if has_path(self.root, free) and same_module(self.root.get_submodule(free), module):
+        raw = isinstance(attribute(self.flow.traced.root, path), Tensor)  # a layer made of a raw parameter
+        start = free = path + ("_layer" if raw else "") + suffix
+        for number in itertools.count(1):
+            free = start + (f"_{number}" if number > 1 else "")
+            if free in self.taken and self.shared[path] > 1 and same_module(self.root.get_submodule(free), module):
                 return self.graph.call_module(free, args)
-            free += "_"
+            if free not in self.taken and (free == path or free not in self.old):
+                break
         put(self.root, free, module)
+        self.taken.add(free)
         self.origins |= {f"{free}.{name}": origin for name, origin in (cuts or {}).items()}
         return self.graph.call_module(free, args)
 
@@ -129,14 +138,16 @@ class Build:
         args = fx.map_arg(node.args if args is None else args, other)
         if node.op == "call_module":
             path = str(node.target)
-            if not has_path(self.root, path):
+            if path not in self.taken:
+                self.taken.add(path)
                 module = copy.deepcopy(self.flow.traced.module(node))
                 if getattr(module, "inplace", False):
                     module.inplace = False  # type: ignore[assignment]
                 put(self.root, path, module)
                 whole = {f"{path}.{name}" for name, _ in module.named_parameters()}
                 self.origins |= {name: Origin(name, lambda tensor: tensor) for name in whole}
-        return self.graph.create_node(node.op, node.target, args, kwargs)
+        target = "reshape" if node.op == "call_method" and node.target == "view" else node.target
+        return self.graph.create_node(node.op, target, args, kwargs)  # a narrower value may lie otherwise in memory
 
     def raw_of(self, node: fx.Node) -> fx.Node:
         """What gives the number, or the other value without channels, that `node` gave."""
@@ -325,14 +336,6 @@ def same_module(a: nn.Module, b: nn.Module) -> bool:
     if type(a) is not type(b) or repr(a) != repr(b) or a.state_dict().keys() != b.state_dict().keys():
         return False
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
-
-
-def has_path(root: nn.Module, path: str) -> bool:
-    try:
-        root.get_submodule(path)
-    except AttributeError:
-        return False
-    return True
 
 
 def attribute(root: nn.Module, path: str) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from core.structure.build import Build
 from core.structure.layers import CONVS, Kernel, kernel_of, num_groups
 from core.structure.plan import How, ShapeCut
-from core.structure.rules_layers import must, sources
+from core.structure.rules_layers import must, stream_sources
 from core.structure.values import ALIVE, Flow, Op
 
 GATHER_BELOW = (
@@ -30,8 +30,10 @@ def shape_cuts(flow: Flow) -> dict[str, ShapeCut]:
         module = op.module
         if op.kind != "layer" or not isinstance(module, CONVS) or num_groups(module) > 1 or not len(op.rows(ALIVE)):
             continue
+        if all(k == 1 for k in module.kernel_size):  # its shapes are its channels
+            continue
         kept = kept_columns(flow, op)
-        inputs = sources(flow, op, op.rows(ALIVE)).alive
+        inputs = stream_sources(flow, op, ALIVE).alive
         gone = ~kept & inputs.unsqueeze(1)
         if gone.any() and op.path not in out and bool(kept.any()):
             removed = gone.flatten().nonzero().flatten().tolist()
@@ -43,8 +45,9 @@ def kept_columns(flow: Flow, op: Op) -> Tensor:
     """bool (inputs, taps): columns with a weight that is not zero, of alive inputs and rows."""
     assert op.weight is not None
     rows = op.rows(ALIVE)
-    inputs = sources(flow, op, rows).alive
-    return (op.weight[rows.to(op.weight.device)] != 0).any(0).cpu() & inputs.unsqueeze(1)
+    inputs = stream_sources(flow, op, ALIVE).alive
+    weight = op.weight if len(rows) == op.width else op.weight[rows.to(op.weight.device)]
+    return (weight != 0).any(0).cpu() & inputs.unsqueeze(1)
 
 
 def decided(kept: Tensor, inputs: Tensor, kernel: Kernel) -> How:

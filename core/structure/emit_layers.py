@@ -22,13 +22,15 @@ from core.structure.rules_layers import (
     carry,
     forward,
     group_of,
+    input_states,
     must,
     plane,
     reads,
     silenced,
     sources,
+    stream_sources,
 )  # fmt: skip
-from core.structure.values import ALIVE, CONST, FIELD, Layout, Op, Val, base_of
+from core.structure.values import ALIVE, FIELD, Layout, Op, Val, base_of
 
 Cut = Callable[[Tensor], Tensor]
 
@@ -51,7 +53,7 @@ def emit(build: Build, op: Op) -> None:
         rows = op.rows(stream)
         if not len(rows):
             continue
-        seen = sources(build.flow, op, rows)
+        seen = stream_sources(build.flow, op, stream)
         if stream == ALIVE and seen.alive.any():
             for bucket in buckets(build, op, rows, seen.alive):
                 emit_alive(build, op, bucket)
@@ -77,37 +79,33 @@ def buckets(build: Build, op: Op, rows: Tensor, mask: Tensor) -> list[Bucket]:
     if groups == 1:
         inputs = kept_inputs(build, op, val, mask)
         return [Bucket(1, rows, inputs, torch.zeros(len(inputs), dtype=torch.bool))]
-    per, own = val.width // groups, group_of(op, rows)
-    any_input = mask.nonzero().flatten()[:1]
-    by_size: dict[tuple[int, int], list[tuple[Tensor, Tensor, Tensor]]] = {}
-    found = []
-    for group in own.unique().tolist():
-        inputs = mask[group * per : (group + 1) * per].nonzero().flatten() + group * per
-        filler = torch.full((max(1, len(inputs)),), not len(inputs))
-        found.append((rows[own == group], inputs if len(inputs) else any_input, filler))
+    inputs = mask.nonzero().flatten()
+    own, home = group_of(op, rows), inputs.div(val.width // groups, rounding_mode="floor")
+    num_rows, num_inputs = own.bincount(minlength=groups), home.bincount(minlength=groups)
     if build.flow.policy == "fast":
-        found = evened(found)
-    for entry in found:
-        by_size.setdefault((len(entry[1]), len(entry[0])), []).append(entry)
-    return [Bucket(len(f), *(torch.cat(parts) for parts in zip(*f, strict=True))) for _, f in sorted(by_size.items())]
-
-
-def evened(found: list[tuple[Tensor, Tensor, Tensor]]) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Every conv group as large as the largest, so that one convolution runs them all."""
-    most_rows, most_inputs = max(len(r) for r, _, _ in found), max(len(i) for _, i, _ in found)
+        return [evened(rows, inputs, own, home)]
     out = []
-    for rows, inputs, filler in found:
-        more = most_inputs - len(inputs)
-        out.append(
-            (
-                torch.cat(
-                    [rows[:1].expand(most_rows - len(rows)), rows]
-                ),  # the last of equal rows is the one that is placed
-                torch.cat([inputs, inputs[:1].expand(more)]),
-                torch.cat([filler, torch.ones(more, dtype=torch.bool)]),
-            )
-        )
+    for pair in torch.stack([num_inputs, num_rows], 1)[num_rows > 0].unique(dim=0):
+        here = (num_inputs == pair[0]) & (num_rows == pair[1])
+        some = inputs[here[home]] if pair[0] else inputs[:1].expand(int(here.sum()))
+        out.append(Bucket(int(here.sum()), rows[here[own]], some, torch.full((len(some),), not pair[0])))
     return out
+
+
+def evened(rows: Tensor, inputs: Tensor, own: Tensor, home: Tensor) -> Bucket:
+    """Every conv group as large as the largest, so that one convolution runs them all."""
+    groups = own.unique().tolist()
+    by_rows, by_inputs = [rows[own == g] for g in groups], [inputs[home == g] for g in groups]
+    most_rows, most_inputs = max(map(len, by_rows)), max(1, *map(len, by_inputs))
+    filler = [torch.arange(most_inputs) >= len(i) for i in by_inputs]
+    return Bucket(
+        len(groups),
+        torch.cat(
+            [torch.cat([r[:1].expand(most_rows - len(r)), r]) for r in by_rows]
+        ),  # the last of equal rows is placed
+        torch.cat([torch.cat([i, (i if len(i) else inputs)[:1].expand(most_inputs - len(i))]) for i in by_inputs]),
+        torch.cat(filler),
+    )
 
 
 def kept_inputs(build: Build, op: Op, val: Val, mask: Tensor) -> Tensor:
@@ -131,9 +129,8 @@ def emit_alive(build: Build, op: Op, bucket: Bucket) -> None:
     """One convolution for a bucket, plus what its rows get from batch-free inputs."""
     module, rows = must(op.module), bucket.rows
     bias = biases(build.flow, op, rows)
-    carried = carried_by(build, op, rows)
-    if not spreads(module):
-        bias = bias + carried.sum(1)
+    if op.offset is not None:
+        bias = bias + op.offset[rows]
     has_bias = module.bias is not None or bool((bias != 0).any())
     cut = weight_cut(op, bucket)
     assert op.weight is not None
@@ -200,16 +197,6 @@ def arrange(build: Build, op: Op, node: fx.Node) -> fx.Node:
 # ---- the part that is the same for every input ---------------------------------------------------------------------
 
 
-def carried_by(build: Build, op: Op, rows: Tensor) -> Tensor:
-    """float64 (rows, elements): what the rows take from constant inputs, per tap."""
-    flow, val = build.flow, base_of(op.inputs[0])
-    groups = num_groups(must(op.module))
-    states, consts = flow.state(val).view(groups, -1), flow.const(val).view(groups, -1)
-    assert op.links is not None
-    carries = op.links[rows] & ((states == CONST) & (consts != 0))[group_of(op, rows)]
-    return carry(op, rows, carries, consts)
-
-
 def static_rows(build: Build, op: Op, rows: Tensor) -> bool:
     """Whether the rows read a field, or a constant that is another at the border."""
     seen = sources(build.flow, op, rows)
@@ -220,12 +207,12 @@ def static_part(build: Build, op: Op, rows: Tensor, stream: int, with_bias: bool
     """(1, rows, ...): the layer on its fields, and on one plane of ones that carries all constants."""
     module, flow, rank = must(op.module), build.flow, len(op.shape)
     value = base_of(op.inputs[0])
-    carried = carried_by(build, op, rows)
-    bias = biases(flow, op, rows) if with_bias else torch.zeros(len(rows), dtype=torch.float64)
+    bias = torch.zeros(len(rows), dtype=torch.float64)
+    if with_bias:
+        bias = biases(flow, op, rows) + (0 if op.offset is None else op.offset[rows])
     suffix = "_carry" if stream == ALIVE else SUFFIX[FIELD]
     terms: list[fx.Node] = []
-    if not spreads(module):
-        bias, carried = bias + (carried.sum(1) if with_bias else 0), carried[:, :0]
+    carried = carry(op, rows, *input_states(flow, op)) if spreads(module) else bias[:0]
     if carried.any():
         piece = narrow_layer(module, carried.unsqueeze(1).to(module.weight), None)  # type: ignore[arg-type]
         piece.requires_grad_(False)  # constants, made of units that are gone

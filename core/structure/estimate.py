@@ -8,7 +8,7 @@ from torch import Tensor
 
 from core.structure.cost import Cost
 from core.structure.layers import TRANSPOSED, num_groups, spreads
-from core.structure.rules_layers import must, sources
+from core.structure.rules_layers import must, stream_sources
 from core.structure.values import ALIVE, FIELD, Flow, Layout, Op, base_of
 
 
@@ -38,16 +38,22 @@ def layer(flow: Flow, op: Op) -> tuple[int, int, int]:
         rows = op.rows(stream)
         if not len(rows):
             continue
-        seen = sources(flow, op, rows)
-        own = by_group(op, rows, seen.alive)
-        once = by_group(op, rows, seen.fields) + (len(rows) if spreads(module) and bool(seen.carried.any()) else 0)
+        seen = stream_sources(flow, op, stream)
+        own = by_group(flow, op, rows, seen.alive)
+        once = by_group(flow, op, rows, seen.fields) + (
+            len(rows) if spreads(module) and bool(seen.carried.any()) else 0
+        )
         alive, static = alive + own * taps * places, static + once * taps * places
-        params += (own + once) * taps + len(rows)
+        carried_bias = bool(seen.carried.any()) and not spreads(module)
+        params += (own + once) * taps + (len(rows) if module.bias is not None or carried_bias else 0)
     return alive, static, params
 
 
-def by_group(op: Op, rows: Tensor, mask: Tensor) -> int:
-    """Pairs of a row and an input of its conv group."""
+def by_group(flow: Flow, op: Op, rows: Tensor, mask: Tensor) -> int:
+    """Pairs of a row and an input of its conv group; of even groups, where uneven ones are padded."""
     groups = num_groups(must(op.module))
     per_row = rows.div(op.width // groups, rounding_mode="floor").bincount(minlength=groups)
-    return int((per_row * mask.view(groups, -1).sum(1)).sum())
+    inputs = mask.view(groups, -1).sum(1)
+    if groups > 1 and flow.policy == "fast" and bool(mask.any()):
+        return int((per_row > 0).sum() * per_row.max() * inputs.max())
+    return int((per_row * inputs).sum())

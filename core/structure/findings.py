@@ -6,7 +6,7 @@ import torch
 
 from core.structure.layers import num_groups, num_inputs, num_units
 from core.structure.plan import VERDICTS, Refilled, Sites, Verdict
-from core.structure.rules_layers import sources
+from core.structure.rules_layers import stream_sources
 from core.structure.rules_opaque import asks_only_size, wanted
 from core.structure.sites import layers
 from core.structure.values import ALIVE, CONST, FIELD, Flow, Op, base_of, bases
@@ -31,8 +31,8 @@ def unread(flow: Flow) -> Sites:
     """Input channels that depend on the input, and that a narrowed layer does not read."""
     out: Sites = {}
     for op in flow.ops:
-        if op.kind == "layer" and len(rows := op.rows(ALIVE)):
-            idle = (flow.state(base_of(op.inputs[0])) == ALIVE) & ~sources(flow, op, rows).alive
+        if op.kind == "layer" and len(op.rows(ALIVE)):
+            idle = (flow.state(base_of(op.inputs[0])) == ALIVE) & ~stream_sources(flow, op, ALIVE).alive
             if idle.any():
                 out[f"{op.path}/channel"] = idle.nonzero().flatten().tolist()
     return out

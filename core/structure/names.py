@@ -19,4 +19,5 @@ NORMS = (
     "BatchNorm1d BatchNorm2d BatchNorm3d InstanceNorm1d InstanceNorm2d InstanceNorm3d GroupNorm LayerNorm "
     "LocalResponseNorm"
 )
+SAME_TENSOR = frozenset(named(nn, DROPOUTS))  # modules that give their input itself, in eval mode
 SAME_SHAPE = frozenset(named(nn, ACTIVATIONS, DROPOUTS, NORMS))  # modules whose result is shaped like their input

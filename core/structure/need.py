@@ -20,7 +20,7 @@ def mark_needs(flow: Flow) -> None:
         built = bool((op.need & (op.state != CONST)).any())
         wanted = set(reads.sizes)
         if op.size_needed and not built and vals:
-            wanted.add(0)
+            wanted |= set(range(len(vals))) if op.kind == "pair" else {0}  # a pair's plane may come from either side
         for i in wanted:
             flow.ops[vals[i].like].size_needed = True
         if built or op.used or op.size_needed:

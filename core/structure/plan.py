@@ -38,7 +38,8 @@ class RemovalPlan(BaseModel):
     input channels of a layer that depend on the input and that it does not read. `shapes`: filter shapes that go, by layer.
     `removed_blocks`: modules with a sum one side of which no longer depends on the input. `untied`: layers that were called
     several times and are now several. `verdicts`: how many units of each site are what, behind the norm that directly
-    follows. `policy`: "most" leaves no dead unit in a conv group; "fast" pads conv groups to one size, for one convolution.
+    follows. `policy`: "fast" pads uneven conv groups to one size and runs them as one convolution; "most" runs groups of
+    each size by themselves: fewest MACs, and slower where sizes are many.
     `approximate`: the cut was declared approximate before it was made.
     """
 
@@ -57,7 +58,7 @@ class RemovalPlan(BaseModel):
     verdicts: dict[str, dict[Verdict, int]] = Field(default_factory=dict)
     refilled: list[Refilled] = []
     untied: list[str] = []
-    policy: Literal["most", "fast"] = "most"
+    policy: Literal["most", "fast"] = "fast"
     importance: str | None = None
     threshold: float | None = None
     target: dict[str, float] | None = None

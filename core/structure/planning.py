@@ -56,14 +56,17 @@ def expanded(traced: Traced, chosen: Sites) -> Sites:
 def plan_threshold(
     model: nn.Module, example: Example, threshold: float, *, importance: str = "l1", source: str = ""
 ) -> RemovalPlan:
-    """Cut every unit whose importance, divided by its layer's mean, is at most `threshold` (0: exact zeros only)."""
+    """Cut every unit whose importance, divided by its layer's mean, is at most `threshold`; exact zeros go in any case.
+
+    A unit of importance 0 is not masked: it leaves as the constant that it is (a bias, a norm's shift).
+    """
     if not 0 <= threshold < float("inf"):
         raise BadInput(f"threshold must be a finite number of at least 0; got {threshold}")
     traced = trace(model, example)
     flow = flow_of(traced, {})
     open_units = {(site, unit) for group in coupled(flow) if not group.closed for site, unit in members(group)}
     masked = {
-        site: [unit for unit in (score <= threshold).nonzero().flatten().tolist() if (site, unit) in open_units]
+        site: [u for u in ((score > 0) & (score <= threshold)).nonzero().flatten().tolist() if (site, u) in open_units]
         for site, score in relative(flow, importance).items()
     }
     return plan_traced(traced, source=source, masked=masked, importance=importance, threshold=threshold)

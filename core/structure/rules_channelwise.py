@@ -135,7 +135,9 @@ def per_channel(op: Op) -> bool:
 def forward_pointwise(flow: Flow, op: Op) -> None:
     """The real function on the float64 constants."""
     val, name = source_of(op), name_of(flow, op.node)
-    const = probe(flow, op.node, along(flow.const(val), len(val.shape), val.axis)).flatten()
+    const = flow.const(val)
+    if name not in KEEPS_SIGN:
+        const = probe(flow, op.node, along(const, len(val.shape), val.axis)).flatten()
     sign = flow.nonneg(val) if name in KEEPS_SIGN else torch.full((op.width,), name in NONNEGATIVE)
     op.fill_in(flow.state(val), const, sign)
 

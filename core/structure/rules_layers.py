@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from core.structure.build import Build
+from core.structure.build import Build, in_order
 from core.structure.layers import (
     CONVS,
     TRANSPOSED,
@@ -35,7 +35,7 @@ def made_layer(flow: Flow, node: fx.Node, module: nn.Module, path: str, paramete
         return "it does not work on a batch of images"
     axis = len(shapes[0]) - 1 if isinstance(module, nn.Linear) else 1
     if isinstance(module, nn.Linear):
-        flat = isinstance(value, Layout) and len(value.shape) == 2 and len(value.shapes) == len(flow.traced.runs)
+        flat = isinstance(value, Layout) and len(value.shape) == 2 and len(value.ids[0].unique()) == value.shape[1]
     else:
         flat = False
         if len(shapes[0]) != 2 + len(module.kernel_size):  # type: ignore[arg-type]
@@ -56,8 +56,11 @@ def by_input(op: Op, tensor: Tensor) -> Tensor:
     value, weight = op.inputs[0], weight_by_input(must(op.module), tensor)
     if isinstance(value, Layout):  # a linear layer on flattened planes
         columns = columns_of(value)
-        ordered = bool((columns.flatten() == torch.arange(columns.numel())).all())
-        flat = weight.flatten(1) if ordered else weight.flatten(1).index_select(1, columns.flatten().to(weight.device))
+        every = columns.flatten().to(weight.device)
+        if every.numel() == weight.shape[1] and in_order(every.cpu()):
+            return weight.view(len(weight), *columns.shape)
+        flat = weight.flatten(1).index_select(1, every.clamp_min(0))
+        flat[:, every < 0] = 0
         return flat.view(len(weight), *columns.shape)
     return weight
 
@@ -78,7 +81,7 @@ def silenced(flow: Flow, op: Op, weight: Tensor) -> Tensor:
 
 
 def columns_of(value: Layout) -> Tensor:
-    """Long (C, elements): which column of a linear layer's weight reads which element of which channel."""
+    """Long (C, elements): which column of a linear layer's weight reads which element of which channel; -1: none does."""
     base, ids = value.base, value.ids[0]
     column = torch.full((int(torch.tensor(base.shape[1:]).prod()),), -1)
     column[ids] = torch.arange(len(ids))
@@ -106,7 +109,7 @@ def forward(flow: Flow, op: Op) -> None:
     """Alive if an alive input is read; else a field if a field, or a constant across zero padding, is; else a number."""
     module = must(op.module)
     op.weight = silenced(flow, op, by_input(op, weight_in(module)))
-    op.links = (op.weight != 0).any(2).cpu()
+    op.links = (op.weight.squeeze(2) != 0 if op.weight.shape[2] == 1 else (op.weight != 0).any(2)).cpu()
     site = site_of(op.path, module)
     states, consts = input_states(flow, op)
     links = by_group(op, op.links)
@@ -117,7 +120,8 @@ def forward(flow: Flow, op: Op) -> None:
     if spreads(module):
         fields |= carries.any(1)
     elif carries.any():
-        const = const + carry(op, torch.arange(op.width), carries, consts).sum(1)
+        op.offset = carry(op, torch.arange(op.width), states, consts).sum(1)
+        const = const + op.offset
     state = torch.where(alive, ALIVE, torch.where(fields, FIELD, CONST))
     pinned = torch.zeros(op.width, dtype=torch.bool)
     pinned[flow.kept.get(site, [])] = True
@@ -141,17 +145,26 @@ def group_of(op: Op, rows: Tensor) -> Tensor:
     return rows.div(op.width // num_groups(must(op.module)), rounding_mode="floor")
 
 
-def carry(op: Op, rows: Tensor, carries: Tensor, consts: Tensor) -> Tensor:
-    """float64 (rows, elements): sum over the constant inputs i that a row reads of c_i w[o, i].
+def carry(op: Op, rows: Tensor, states: Tensor, consts: Tensor) -> Tensor:
+    """float64 (rows, elements): sum over the constant inputs i of c_i w[o, i]; `states`, `consts` (conv groups, in per).
 
-    `carries` bool (rows, in per group); `consts` (conv groups, in per group).
+    A few rows at a time: a large layer's weight is never held in float64.
     """
-    weight, local = op.weight, carries.any(0).nonzero().flatten()
+    weight, numbers = op.weight, torch.where(states == CONST, consts, 0.0)
+    local = (numbers != 0).any(0).nonzero().flatten()
     assert weight is not None
-    if not len(local):
-        return torch.zeros(len(rows), weight.shape[2], dtype=torch.float64)
-    part = weight.index_select(1, local.to(weight.device)).cpu()[rows].double()
-    return torch.einsum("oi,oie->oe", consts[:, local][group_of(op, rows)] * carries[:, local], part)
+    out = torch.zeros(len(rows), weight.shape[2], dtype=torch.float64)
+    factors = numbers[:, local]
+    for start in range(0, len(rows) if len(local) else 0, ROWS_AT_ONCE):
+        some = rows[start : start + ROWS_AT_ONCE]
+        part = weight[some[0] : some[-1] + 1] if in_order(some - some[0]) else weight[some.to(weight.device)]
+        part = part if len(local) == weight.shape[1] else part.index_select(1, local.to(weight.device))
+        group = group_of(op, some) if len(factors) > 1 else torch.zeros(len(some), dtype=torch.long)
+        out[start : start + ROWS_AT_ONCE] = torch.einsum("oi,oie->oe", factors[group], part.cpu().double())
+    return out
+
+
+ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -163,12 +176,22 @@ class Sources:
     carried: Tensor  # constants other than 0
 
 
+def stream_sources(flow: Flow, op: Op, stream: int) -> Sources:
+    """What all needed rows of one stream read; kept, once the needs are known."""
+    if stream not in op.seen:
+        op.seen[stream] = sources(flow, op, op.rows(stream))
+    return op.seen[stream]
+
+
 def sources(flow: Flow, op: Op, rows: Tensor) -> Sources:
     states, consts = input_states(flow, op)
     assert op.links is not None
-    chosen = torch.zeros(op.width, 1, dtype=torch.bool)
-    chosen[rows] = True
-    read = by_group(op, op.links & chosen).any(1)
+    if num_groups(must(op.module)) == 1:
+        read = (op.links if len(rows) == op.width else op.links[rows]).any(0, keepdim=True)
+    else:
+        chosen = torch.zeros(op.width, 1, dtype=torch.bool)
+        chosen[rows] = True
+        read = by_group(op, op.links & chosen).any(1)
     carried = read & (states == CONST) & (consts != 0)
     return Sources((read & (states == ALIVE)).flatten(), (read & (states == FIELD)).flatten(), carried.flatten())
 
@@ -180,7 +203,7 @@ def reads(flow: Flow, op: Op) -> Reads:
     for stream in (ALIVE, FIELD):
         rows = op.rows(stream)
         if len(rows):
-            seen = sources(flow, op, rows)
+            seen = stream_sources(flow, op, stream)
             mask |= seen.alive | seen.fields
             ones = spreads(must(op.module)) and bool(seen.carried.any())
             size = size or ones or not bool((seen.alive | seen.fields).any())

@@ -41,6 +41,10 @@ def moved(flow: Flow, node: fx.Node) -> Value | str:
         return "it moves elements between images"
     first = results[0]
     assert first is not None
+    if any(len(r) != len(first) for r in results if isinstance(r, list)):
+        return "it gives another number of tensors at another size"
+    if any(not part.numel() for r in results if r is not None for part in (r if isinstance(r, list) else [r])):
+        return "it makes an empty tensor"
     if isinstance(first, Tensor):
         return settled(flow, node, base, tuple(r for r in results if isinstance(r, Tensor)))
     parts = zip(*[r for r in results if isinstance(r, list)], strict=True)
@@ -123,24 +127,39 @@ def settled(flow: Flow, node: fx.Node, base: Val, ids: Moved, part: int = -1) ->
 
 def picks(base: Val, ids: Moved) -> Iterator[tuple[int, Tensor, bool]]:
     """Every dimension along which all runs say: entry j is channel c[j], all in the same arrangement of the plane."""
-    rank = ids[0].dim() + 1
-    for axis in sorted(range(1, rank), key=lambda a: a != base.axis):
-        found = [pick(base, run, i, axis) for run, i in enumerate(ids)]
+    places = [channel_and_position(base, run, i) for run, i in enumerate(ids)]
+    for axis in sorted(range(1, ids[0].dim() + 1), key=lambda a: a != base.axis):
+        found = [pick(base, run, place, axis) for run, place in enumerate(places)]
         first = found[0]
         if first is not None and all(f is not None and torch.equal(f[0], first[0]) for f in found):
             yield axis, first[0], all(f is not None and f[1] for f in found)
 
 
-def pick(base: Val, run: int, ids: Tensor, axis: int) -> tuple[Tensor, bool] | None:
+def channel_and_position(base: Val, run: int, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Of every element: its channel, and where it lies in the channel's plane."""
+    inner = math.prod(base.shapes[run][base.axis + 1 :])
+    outer = ids.div(inner, rounding_mode="floor")
+    channel = outer % base.width
+    return channel, (outer - channel).div(base.width, rounding_mode="floor") * inner + ids % inner
+
+
+def far(rows: Tensor, corner: int) -> Tensor:
+    """Of every row, its first or its last element."""
+    while rows.dim() > 1:
+        rows = rows.select(1, corner)
+    return rows
+
+
+def pick(base: Val, run: int, place: tuple[Tensor, Tensor], axis: int) -> tuple[Tensor, bool] | None:
     """Channels along `axis` of the result, and whether their plane is the base's own; None where they are mixed."""
-    shape = base.shapes[run]
-    inner = math.prod(shape[base.axis + 1 :])
-    rows = ids.movedim(axis - 1, 0)
-    plane, rows = rows.shape[1:], rows.reshape(len(rows), -1)
-    channel = rows.div(inner, rounding_mode="floor") % base.width
-    position = rows.div(inner * base.width, rounding_mode="floor") * inner + rows % inner
+    channel, position = (part.movedim(axis - 1, 0) for part in place)
+    plane = channel.shape[1:]
+    if not bool((far(channel, -1) == far(channel, 0)).all()):
+        return None  # most wrong dimensions already differ at the far corner of the plane
+    channel, position = channel.reshape(len(channel), -1), position.reshape(len(position), -1)
     if not bool((channel == channel[:, :1]).all()) or not bool((position == position[:1]).all()):
         return None
+    shape = base.shapes[run]
     own = (*shape[1 : base.axis], *shape[base.axis + 1 :])
     return channel[:, 0], tuple(plane) == own and bool((position[0] == torch.arange(position.shape[1])).all())
 

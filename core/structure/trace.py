@@ -17,7 +17,7 @@ from torch.func import functional_call
 
 from core.errors import TraceError
 from core.structure.inplace import IN_PLACE_FUNCTIONS, Write, later_readers, remove_write, tensors_in, written_value
-from core.structure.names import SAME_SHAPE
+from core.structure.names import SAME_SHAPE, SAME_TENSOR
 
 Example = Tensor | tuple[Tensor, ...]
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -44,6 +44,7 @@ class Traced:
     root: nn.Module
     graph: fx.Graph
     runs: tuple[Run, ...]
+    dtype: torch.dtype  # of the first input
 
     @property
     def shapes(self) -> dict[fx.Node, tuple[int, ...]]:
@@ -140,7 +141,7 @@ def trace(model: nn.Module, example: Example) -> Traced:
             node.target = IN_PLACE_FUNCTIONS.get(node.target, node.target)
         second = second_run(model, graph, inputs)
     graph.lint()
-    return Traced(model, graph, (first, second) if second else (first,))
+    return Traced(model, graph, (first, second) if second else (first,), inputs[0].dtype)
 
 
 def second_run(model: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> Run | None:
@@ -254,7 +255,8 @@ def perform(model: nn.Module, node: fx.Node, args: Any, kwargs: Any, meta: bool 
 def module_on_shapes(module: nn.Module, args: Any, kwargs: Any) -> Any:
     """A module's result without data; at once where it is known to be shaped like the input."""
     if type(module) in SAME_SHAPE and not module._forward_hooks and not module._forward_pre_hooks:
-        return args[0] if getattr(module, "inplace", False) else torch.empty_like(args[0])
+        same = getattr(module, "inplace", False) or type(module) in SAME_TENSOR
+        return args[0] if same else torch.empty_like(args[0])
     return functional_call(module, without_data(module), args, kwargs)
 
 

@@ -92,6 +92,8 @@ class Op:
     parameters: dict[str, str] = field(default_factory=dict)  # of a layer: the names of its weight and bias
     weight: Tensor | None = None  # of a layer: (out, in per conv group, elements), masked
     links: Tensor | None = None  # bool (out, in per conv group): which inputs a layer reads at all
+    offset: Tensor | None = None  # float64 (out): what constant inputs add to a layer that does not spread them
+    seen: dict[int, Any] = field(default_factory=dict)  # of a layer: what the rows of each stream read
     source_rows: Tensor | None = None  # of a movement: its channel j is channel source_rows[j] of its input
     state: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int8))
     const: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
@@ -131,7 +133,7 @@ class Flow:
     shapes: dict[str, Any] = field(
         default_factory=dict
     )  # of layers without some columns: core.structure.columns.ShapeCut
-    policy: str = "most"
+    policy: str = "fast"
     ops: list[Op] = field(default_factory=list)
     values: dict[fx.Node, Value] = field(default_factory=dict)
 

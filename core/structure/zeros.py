@@ -24,7 +24,7 @@ def plan_zeros(
     source: str = "",
     masked: Sites | None = None,
     pins: Sites | None = None,
-    policy: Literal["most", "fast"] = "most",
+    policy: Literal["most", "fast"] = "fast",
 ) -> RemovalPlan:
     """Everything that is exactly constant, or read by nobody, in eval mode now; `masked` units count as zero."""
     return plan_traced(trace(model, example), source=source, masked=masked, pins=pins, policy=policy)

@@ -29,6 +29,10 @@ Input = Annotated[str | None, typer.Option("--input", help="Shape of an input, b
 DatasetName = Annotated[
     str | None, typer.Option("--dataset", help="A data set: real images for the proof, accuracy on its test images.")
 ]
+Zeros = Annotated[
+    str | None,
+    typer.Option("--shortcut-zeros", help="Where a foreign file's parameter-free shortcuts pad: both sides or behind."),
+]
 Normalize = Annotated[
     str | None, typer.Option("--normalize", help="imagenet, cifar10, …, none; without it the data set's own.")
 ]
@@ -40,6 +44,7 @@ def inspect(
     input_: Input = None,
     dataset: DatasetName = None,
     normalize: Normalize = None,
+    zeros: Zeros = None,
     json_: Json = False,
     runs: Runs = None,
     data: Data = None,
@@ -48,7 +53,7 @@ def inspect(
     from core.knife import Aim, accuracies, cut_towards, looked_at
 
     with redirect_stdout(sys.stderr):  # a person's own network may print
-        found = _resolved(source, network, input_, dataset, normalize, runs, data)
+        found = _resolved(source, network, input_, dataset, normalize, runs, data, zeros)
         document = _about(found) | looked_at(found.network, found.example)
         if dataset is not None and found.dataset is not None:
             zeros_gone = cut_towards(found.network, found.example, Aim(), found.words).compact
@@ -80,6 +85,7 @@ def cut(
     input_: Input = None,
     dataset: DatasetName = None,
     normalize: Normalize = None,
+    zeros: Zeros = None,
     json_: Json = False,
     runs: Runs = None,
     data: Data = None,
@@ -92,7 +98,7 @@ def cut(
     _check_output(output, source)
     aim = _aim(plan, target, threshold, importance)
     with redirect_stdout(sys.stderr):
-        found = _resolved(source, network, input_, dataset, normalize, runs, data)
+        found = _resolved(source, network, input_, dataset, normalize, runs, data, zeros)
         done = cut_towards(found.network, found.example, aim, found.words)
         certificate = prove(found.network, done.plan, done.compact, found.example, found.dataset)
         document = {"file": str(output.resolve()), **_about(found), **cutting.counts(done)}
@@ -123,7 +129,7 @@ def _check_output(output: Path, source: str) -> None:
 
 def _resolved(
     source: str, network: str | None, shape: str | None, dataset: str | None, normalize: str | None,
-    runs: Path | None, data: Path | None,
+    runs: Path | None, data: Path | None, zeros: str | None,
 ) -> Source:  # fmt: skip
     from core.data import load
     from core.runs.sources import Wish, parse_shape, resolve
@@ -135,10 +141,12 @@ def _resolved(
         )
     folder = home.data_dir(data)
     loaded = None if dataset is None else load(dataset, folder, normalize=normalize)
-    wish = Wish(network, None if shape is None else parse_shape(shape), loaded, runs, folder)
+    wish = Wish(network, None if shape is None else parse_shape(shape), loaded, runs, folder, zeros)
     found = resolve(source, wish)
     if found.renamed:
         say.print(in_words(found.renamed), markup=False)
+    if found.note:
+        say.print(found.note, markup=False)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import re
@@ -17,6 +18,7 @@ from core.data import DATA_VARIABLE, load, missing
 from core.errors import BadInput
 from core.networks import build
 from core.networks.resnet import PadShortcut
+from core.weightcentre import renumber
 from core.weightfile import read_weights
 from core.weightmatch import classes_and_channels, in_words, load_into, match
 
@@ -303,6 +305,24 @@ class BothSides(PadShortcut):
         return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.extra // 2, self.extra - self.extra // 2))
 
 
+def test_zero_channels_on_both_sides_are_only_another_numbering_of_the_channels():
+    theirs = fresh("resnet32").double().eval()
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight.data, module.bias.data, module.running_mean, module.running_var):
+                tensor.uniform_(0.5, 1.5)
+    ours = copy.deepcopy(theirs)
+    for module in theirs.modules():
+        if isinstance(module, PadShortcut):
+            module.__class__ = BothSides
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    with torch.no_grad():
+        expected = theirs(images)
+        assert (ours(images) - expected).abs().max() > 1e-3 * expected.abs().max()
+        renumber(ours)
+        assert (ours(images) - expected).abs().max() < 1e-12 * expected.abs().max()
+
+
 @pytest.mark.skipif(not STRANGER.exists(), reason=f"a stranger's trained network is not at {STRANGER}")
 def test_a_strangers_resnet20_is_as_good_here_as_where_it_was_trained():
     if GIVEN is None or missing("cifar10", Path(GIVEN)):
@@ -310,8 +330,6 @@ def test_a_strangers_resnet20_is_as_good_here_as_where_it_was_trained():
     tensors = read_weights(STRANGER)
     network = fresh("resnet20", num_classes=classes_and_channels(tensors)[0])
     assert in_words(load_into(network, tensors).renamed).startswith("matched 'conv1' -> 'conv', 'bn1' -> 'bn', 'layer1.0.conv1' -> 'stage1.0.conv1' and 36 more")  # fmt: skip
-    for module in network.modules():
-        if isinstance(module, PadShortcut):
-            module.__class__ = BothSides
+    renumber(network)
     dataset = load("cifar10", normalize="imagenet")
     assert accuracy(network, dataset, "test") == pytest.approx(0.9173, abs=2e-4)

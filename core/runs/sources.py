@@ -24,6 +24,7 @@ from core.runs.jobs import newest
 from core.runs.store import Store
 from core.structure import load as load_compact
 from core.structure import read_header
+from core.weightcentre import has_padded_shortcuts, renumber
 from core.weightfile import our_own, read_weights
 from core.weightmatch import classes_and_channels, load_into
 
@@ -45,17 +46,19 @@ class Source:
     dataset: Dataset | None = None
     network_name: str | None = None
     renamed: dict[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What was said beside SOURCE: --network, --input, the loaded --dataset, --runs and --data."""
+    """What was said beside SOURCE: --network, --input, the loaded --dataset, --runs, --data and --shortcut-zeros."""
 
     network: str | None = None
     shape: tuple[int, ...] | None = None
     dataset: Dataset | None = None
     runs: Path | None = None
     data: Path | None = None
+    zeros: str | None = None
 
     @property
     def input(self) -> tuple[int, ...] | None:
@@ -165,7 +168,25 @@ def _of_file(file: Path, wish: Wish) -> Source:
     network = build(wish.network, num_classes=classes, in_channels=channels, image_size=min(shape[2:]))
     matched = load_into(network, tensors, f"{file} as {wish.network}")
     words = f"{wish.network} from {file.name}"
-    return Source(network.eval(), torch.zeros(shape), words, wish.dataset, wish.network, matched.renamed)
+    note = _centred(network, matched.renamed, wish.zeros)
+    return Source(network.eval(), torch.zeros(shape), words, wish.dataset, wish.network, matched.renamed, note)
+
+
+def _centred(network: nn.Module, renamed: dict[str, str], zeros: str | None) -> str:
+    """Where parameter-free shortcuts put their zero channels: names cannot tell, so it is assumed, and said."""
+    if zeros not in (None, "both", "behind"):
+        raise BadInput(f"--shortcut-zeros must be both or behind; got {zeros!r}")
+    if not has_padded_shortcuts(network):
+        return ""
+    assumed = zeros is None and bool(renamed)
+    if zeros == "both" or assumed:
+        renumber(network)
+    if not assumed:
+        return ""
+    return (
+        "its shortcuts without parameters are taken to put half of their zero channels on each side, as public code with "
+        "such names does; if accuracy is at chance, say --shortcut-zeros behind"
+    )
 
 
 def _of_compact(file: Path, wish: Wish) -> Source:

@@ -70,7 +70,7 @@ class Build:
         A module that is there already and holds the same is called again. `cuts`: how each parameter was cut.
         """
         raw = isinstance(attribute(self.flow.traced.root, path), Tensor)  # a layer made of a raw parameter
-        start = free = path + ("_layer" if raw else "") + suffix
+        start = free = (path.replace(".", "_") + "_layer" if raw else path) + suffix
         for number in itertools.count(1):
             free = start + (f"_{number}" if number > 1 else "")
             if free in self.taken and self.shared[path] > 1 and same_module(self.root.get_submodule(free), module):
@@ -84,7 +84,8 @@ class Build:
 
     def parameter(self, path: str, tensor: Tensor, cut: Callable[[Tensor], Tensor]) -> fx.Node:
         """A parameter or buffer, cut, at its own path; at a free one where another cut of it stands there."""
-        value, free = cut(tensor.detach()).clone(), path
+        called = any(path.startswith(f"{module}.") for module in self.shared)  # a layer will stand around it
+        value, free = cut(tensor.detach()).clone(), path.replace(".", "_") if called else path
         while (taken := attribute(self.root, free)) is not None or (
             free != path and attribute(self.flow.traced.root, free) is not None
         ):

@@ -52,7 +52,10 @@ def record(flow: Flow, node: fx.Node, kind: str, reason: str) -> None:
 def likely_axis(flow: Flow, inputs: list[Value], shapes: tuple) -> int:
     """The dimension of an unknown operation's channels: that of an input whose own is known, where the shape allows it."""
     alike = [value for value in inputs if isinstance(value, Val) and shapes and len(value.shape) == len(shapes[0])]
-    return min(alike, key=lambda v: flow.ops[v.like].kind in ("opaque", "recast")).axis if alike else 1
+    if alike:
+        return min(alike, key=lambda v: flow.ops[v.like].kind in ("opaque", "recast")).axis
+    steady = [d for d in range(1, len(shapes[0]) if shapes else 0) if len({shape[d] for shape in shapes}) == 1]
+    return steady[0] if steady else 1
 
 
 def made_value(flow: Flow, node: fx.Node) -> Value | str:

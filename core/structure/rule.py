@@ -44,6 +44,8 @@ def channels_of(flow: Flow, value: Value, axis: int | None = None) -> str:
         return "its input is no longer made of whole channels"
     if not flow.traced.leads(value.shapes):
         return "its input's first dimension is not the batch"
+    if any(shape[value.axis] != value.width for shape in value.shapes):
+        return "the number of its input's channels changes with the size"
     if axis is not None and value.axis != axis:
         return f"it works along dimension {axis}, its input's channels lie along {value.axis}"
     return ""

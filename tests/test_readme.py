@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import bench_knife
+
 from core import presets
 from core.cli import app
 from core.runs.evidence import TABLES, listed, markdown
@@ -15,6 +17,12 @@ README = (ROOT / "README.md").read_text()
 def test_the_table_is_the_evidence():
     for name in TABLES:
         assert markdown(name) in README
+
+
+def test_the_knifes_table_is_its_evidence(capsys):
+    bench_knife.markdown()
+    printed = capsys.readouterr().out
+    assert printed[printed.index("| network") :].strip() in README
 
 
 def test_the_evidence_is_complete_and_made_with_todays_settings():

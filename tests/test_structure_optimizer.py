@@ -399,7 +399,6 @@ class Tied(nn.Module):
         return self.c(self.b(self.a(x).relu()).relu())
 
 
-@pytest.mark.xfail(strict=True, reason="the second holder of a tied weight falls out of the optimizer")
 def test_a_weight_that_two_layers_hold_is_still_trained_in_both():
     network = oracles.settle(Tied(), (8, 3, 12, 12))
     with torch.no_grad():
@@ -410,7 +409,6 @@ def test_a_weight_that_two_layers_hold_is_still_trained_in_both():
     assert held == {id(p) for p in compact.parameters()}
 
 
-@pytest.mark.xfail(strict=True, reason="factored state is copied at its old size, and the next step fails")
 def test_state_that_is_neither_a_number_nor_shaped_like_its_parameter_is_refused():
     network = dead("resnet")
     optimizer = torch.optim.Adafactor(network.parameters())
@@ -419,7 +417,6 @@ def test_state_that_is_neither_a_number_nor_shaped_like_its_parameter_is_refused
         apply_with_optimizer(plan_zeros(network, EXAMPLE), network, EXAMPLE, optimizer)
 
 
-@pytest.mark.xfail(strict=True, reason="names of a group stay where its parameters leave")
 def test_named_parameters_keep_their_names():
     network = dead("resnet")
     with torch.no_grad():

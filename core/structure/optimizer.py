@@ -23,8 +23,10 @@ def apply_with_optimizer(
     in no group. BadInput where the optimizer holds a parameter that is not the model's.
     """
     compact, origins = built(plan, flow_of(plan, trace(model, example)))
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    settings = {}
+    names: dict[Tensor, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):  # a tied weight has several names
+        names.setdefault(parameter, []).append(name)
+    settings: dict[str, tuple[dict[str, Any], Tensor]] = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter not in names:
@@ -32,7 +34,7 @@ def apply_with_optimizer(
                     f"the optimizer must hold the model's own parameters; got one of shape {tuple(parameter.shape)} that "
                     "is not; make the optimizer from model.parameters()"
                 )
-            settings[names[parameter]] = (group, parameter)
+            settings |= dict.fromkeys(names[parameter], (group, parameter))
     return compact, moved(optimizer, compact, origins, settings)
 
 
@@ -40,21 +42,34 @@ def moved(
     optimizer: torch.optim.Optimizer, compact: nn.Module, origins: dict[str, Origin], settings: dict[str, Any]
 ) -> torch.optim.Optimizer:
     """The new optimizer: groups in the old order, each with what is left of its parameters."""
-    held: dict[int, list[Tensor]] = {id(group): [] for group in optimizer.param_groups}
+    held: dict[int, list[Any]] = {id(group): [] for group in optimizer.param_groups}
     state: dict[Tensor, dict[str, Any]] = {}
     for name, parameter in compact.named_parameters():
         origin = origins.get(name)
         if origin is None or origin.source not in settings:
             continue
         group, old = settings[origin.source]
-        held[id(group)].append(parameter)
-        state[parameter] = {
-            key: cut(value, old, origin, parameter) for key, value in optimizer.state.get(old, {}).items()
-        }
-    groups = [{**group, "params": held[id(group)]} for group in optimizer.param_groups if held[id(group)]]
+        held[id(group)].append((name, parameter) if "param_names" in group else parameter)
+        state[parameter] = cut_state(optimizer.state.get(old, {}), old, origin, parameter)
+    groups = [
+        {key: value for key, value in group.items() if key != "param_names"} | {"params": held[id(group)]}
+        for group in optimizer.param_groups
+        if held[id(group)]
+    ]
     new = type(optimizer)(groups, **optimizer.defaults)
     new.state.update({parameter: values for parameter, values in state.items() if values})
     return new
+
+
+def cut_state(state: dict[str, Any], old: Tensor, origin: Origin, parameter: Tensor) -> dict[str, Any]:
+    """A parameter's state: tensors shaped like it are cut like it, numbers copied. BadInput for any other shape."""
+    for name, value in state.items():
+        if isinstance(value, Tensor) and value.numel() > 1 and value.shape != old.shape:
+            raise BadInput(
+                f"the optimizer's state must be numbers or tensors shaped like their parameter, {tuple(old.shape)}; got "
+                f"{name} of shape {tuple(value.shape)}, as Adafactor keeps; make a new optimizer for the compact network"
+            )
+    return {key: cut(value, old, origin, parameter) for key, value in state.items()}
 
 
 def cut(value: Any, old: Tensor, origin: Origin, parameter: Tensor) -> Any:

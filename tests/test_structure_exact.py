@@ -389,3 +389,23 @@ def test_a_pool_that_looks_uniform_at_the_example_only_is_a_field():
     plan, compact = cut(network, 1)
     assert plan.removed == {"0/filter": [1, 6]}
     same(network, compact, sizes=(4, 7))
+
+
+class Stacked(nn.Module):
+    """A dead value and a living one, stacked and averaged."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm, self.b = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        return torch.stack([self.norm(self.a(x).softmax(1)), self.b(x)], -1).mean(-1)
+
+
+def test_a_dead_value_that_is_rebuilt_at_full_width_finds_its_size():
+    network = oracles.settle(Stacked(), (8, 3, 12, 12))
+    with torch.no_grad():
+        network.norm.weight.zero_()
+    plan, compact = cut(network)
+    assert plan.removed_layers == ["a"]
+    same(network, compact)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from core.structure.rules import RULES
-from core.structure.values import CONST, Flow, Layout, Many, Op, Raw, Val, Value, bases
+from core.structure.values import ALIVE, CONST, Flow, Layout, Many, Op, Raw, Val, Value, bases
 
 
 def mark_needs(flow: Flow) -> None:
@@ -24,7 +24,7 @@ def mark_needs(flow: Flow) -> None:
         for i in wanted:
             flow.ops[vals[i].like].size_needed = True
         if built or op.used or op.size_needed:
-            mark_numbers(flow, op)
+            mark_behind(flow, op)
 
 
 def mark(flow: Flow, val: Val, mask: torch.Tensor) -> None:
@@ -32,12 +32,15 @@ def mark(flow: Flow, val: Val, mask: torch.Tensor) -> None:
         flow.ops[source].need[val.ch[mask & (val.op == source)]] = True
 
 
-def mark_numbers(flow: Flow, op: Op) -> None:
-    """What is computed and has no channels (sizes, parameters), behind the operation's inputs."""
+def mark_behind(flow: Flow, op: Op) -> None:
+    """What has no channels (sizes, parameters) behind the operation's inputs; the plane of what is rebuilt of constants."""
     waiting: list[Value] = list(op.inputs)
     while waiting:
         value = waiting.pop()
         if isinstance(value, Raw):
             flow.ops[value.op].used = True
+        elif isinstance(value, Val):
+            if not any(value is own for own in op.inputs) and not bool((flow.state(value) == ALIVE).any()):
+                flow.ops[value.like].size_needed = True
         elif isinstance(value, Layout | Many):
             waiting += [flow.values[source] for source in value.node.all_input_nodes]

@@ -181,35 +181,33 @@ def test_window_and_gather_keep_every_kind_of_padding(mode, padding, kind):
     assert check(around(layer), columns, dead_filters=[1, 4]) == {"box": "window", "few": "gather"}[kind]
 
 
-def test_a_centred_window_needs_no_padding_of_its_own():
-    network = around(conv(5, padding=2))
+@pytest.mark.parametrize(("padding", "left", "pads"), [(2, (1, 1), 0), (1, (0, 0), 0), (0, (0, 0), 1)])
+def test_a_centred_window_needs_no_padding_of_its_own_unless_it_must_cut(padding, left, pads):
+    network = around(conv(5, padding=padding))
     columns = np.zeros((INPUTS, 5, 5), dtype=bool)
     columns[:, 1:4, 1:4] = True
     assert check(network, columns.reshape(INPUTS, 25)) == "window"
     _, compact = cut(network)
-    assert compact.get_submodule("2").padding == (1, 1)
-    assert not any("pad" in str(node.target) for node in compact.graph.nodes)
+    assert compact.get_submodule("2").padding == left
+    assert sum("pad" in str(node.target) for node in compact.graph.nodes) == pads
 
 
-@pytest.mark.parametrize(
-    ("kept", "how"),
-    [(1, "gather"), (14, "gather"), (15, "none"), (35, "none")],
-)
+@pytest.mark.parametrize(("kept", "how"), [(8, "gather"), (39, "gather"), (40, "none"), (99, "none")])
 def test_below_two_fifths_of_the_windows_columns_they_are_gathered(kept, how):
-    """36 columns, of which 0.4 are 14.4; the corners are kept, so that the window is the kernel."""
-    columns = np.zeros(36, dtype=bool)
-    order = [0, 8, 9, 18, 27, *(i for i in range(36) if i not in (0, 8, 9, 18, 27))]
-    columns[order[:kept]] = True
-    columns = columns.reshape(INPUTS, 9)
-    if kept == 1:
-        network = around(conv())
-        keep(network[2], columns)
-        plan, compact = cut(network)
-        assert plan.shapes["2"].how == "window", "one column of one input fills a window of one tap"
-        assert compact.get_submodule("2").weight.shape == (FILTERS, 1, 1, 1)
-        return same(network, compact)
-    assert check(around(conv()), columns) == how
-    return None
+    """Of 100 columns; opposite corners and a column of every input are kept, so that the window is the kernel."""
+    first = [0, 24, 25, 50, 75]
+    columns = np.zeros(4 * 25, dtype=bool)
+    columns[[*first, *(i for i in range(100) if i not in first)][:kept]] = True
+    assert check(around(conv(5)), columns.reshape(INPUTS, 25)) == how
+
+
+def test_one_column_fills_a_window_of_one_tap():
+    network = around(conv())
+    columns = np.zeros((INPUTS, 9), dtype=bool)
+    columns[2, 5] = True
+    assert check(network, columns) == "window"
+    _, compact = cut(network)
+    assert compact.get_submodule("2").weight.shape == (FILTERS, 1, 1, 1)
 
 
 def test_columns_left_as_zeros_are_nothing_removed():

@@ -406,6 +406,5 @@ def test_a_dead_value_that_is_rebuilt_at_full_width_finds_its_size():
     network = oracles.settle(Stacked(), (8, 3, 12, 12))
     with torch.no_grad():
         network.norm.weight.zero_()
-    plan, compact = cut(network)
-    assert plan.removed_layers == ["a"]
+    _, compact = cut(network)
     same(network, compact)

@@ -331,20 +331,24 @@ def test_carried_constants_are_in_no_group_and_stay_while_the_rest_trains_on():
     compact, new = apply_with_optimizer(plan, network, EXAMPLE, optimizer)
     held = {id(p) for group in new.param_groups for p in group["params"]}
     assert {n for n, p in compact.named_parameters() if id(p) not in held} == {"3_carry.weight", "5.bias"}
+    assert not compact.get_submodule("3_carry").weight.requires_grad
     train(network, optimizer, "", 3, first=2, keep=keep)
     train(compact, new, "", 3, first=2)
     agree(network, compact, plan, "")
 
 
 def test_a_chosen_cut_takes_its_momentum_along():
+    """The third's input is read elsewhere, and is so little of the layer that its weights stay, as zeros."""
     network = oracles.settle(oracles.resnet(), (16, 3, 12, 12))
     optimizer = OPTIMIZERS["SGD"](network.parameters())
     train(network, optimizer, "resnet", 2)
-    plan = plan_chosen(network, EXAMPLE, {"1.conv1/filter": [0], "1.conv2/channel": [3]})
-    compact, new = apply_with_optimizer(plan, network, EXAMPLE, optimizer)
-    momentum = new.state[compact.get_submodule("1.conv2").weight]["momentum_buffer"]
-    old = optimizer.state[network[1].conv2.weight]["momentum_buffer"]
-    assert torch.equal(momentum, old[:, [1, 2, 4, 5]])
+    chosen = {"1.conv1/filter": [0], "1.conv2/channel": [3], "1.conv1/channel": [2]}
+    compact, new = apply_with_optimizer(plan_chosen(network, EXAMPLE, chosen), network, EXAMPLE, optimizer)
+    cut = {path: compact.get_submodule(path).weight for path in ("1.conv1", "1.conv2")}
+    old = {path: optimizer.state[network.get_submodule(path).weight]["momentum_buffer"] for path in cut}
+    assert torch.equal(new.state[cut["1.conv2"]]["momentum_buffer"], old["1.conv2"][:, [1, 2, 4, 5]])
+    expected = old["1.conv1"][[1, 2, 4, 5]].index_fill(1, torch.tensor(2), 0)
+    assert not cut["1.conv1"][:, 2].any() and torch.equal(new.state[cut["1.conv1"]]["momentum_buffer"], expected)
 
 
 class Untied(nn.Module):

@@ -19,7 +19,7 @@ from core.atomic import replacing
 from core.errors import BadInput, DamagedFile
 from core.structure.build import put
 from core.structure.certificate import Certificate
-from core.structure.graphjson import decode_graph, decode_module, encode_graph, encode_module
+from core.structure.graphjson import check_target, decode_graph, decode_module, encode_graph, encode_module
 from core.structure.plan import RemovalPlan
 
 KEY = "espalier"
@@ -86,7 +86,7 @@ def read_header(file: str | Path) -> dict[str, Any]:
                 f"{path} holds tensors but no compact network; pass a file that compact or cut has written"
             )
         about = json.loads(text)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, AttributeError, RecursionError) as error:
         raise DamagedFile(f"{path} cannot be read as a compact network: {error}; write it again") from error
     return check_header(path, about)
 
@@ -116,14 +116,26 @@ def load(file: str | Path, factory: Callable[[], nn.Module] | None = None) -> fx
     graph = decode_graph(about["graph"])
     root = nn.Module()
     for path, entry in about["modules"].items():
-        put(root, path, from_factory(str(file), path, entry, factory) if entry.get("factory") else decode_module(entry))
+        place(root, path, entry, factory, str(file))
     for name in [str(n.target) for n in graph.nodes if n.op == "get_attr"]:
         reserve(root, name, tensors, name in about["parameters"], str(file))
     try:
         network = fx.GraphModule(root, graph, "Compact")
-    except AttributeError as error:
+    except (AttributeError, IndexError, SyntaxError) as error:
         raise DamagedFile(f"{file} does not fit its own graph: {error}; write it again") from error
     return fill(network, tensors, about, str(file))
+
+
+def place(root: nn.Module, path: str, entry: Any, factory: Callable[[], nn.Module] | None, file: str) -> None:
+    """The module that an entry describes, at its path."""
+    check_target("call_module", path, DamagedFile)
+    if not isinstance(entry, dict):
+        raise DamagedFile(f"{file} does not say what stands at {path}; write it again")
+    module = from_factory(file, path, entry, factory) if entry.get("factory") else decode_module(entry)
+    try:
+        put(root, path, module)
+    except (KeyError, AttributeError) as error:
+        raise DamagedFile(f"{file} holds a module at {path}, where none can stand: {error}; write it again") from error
 
 
 def from_factory(file: str, path: str, entry: dict[str, Any], factory: Callable[[], nn.Module] | None) -> nn.Module:

@@ -1,6 +1,6 @@
 """A network's graph and modules as JSON: whitelisted operations by name, torch.nn classes by their settings.
 
-Nothing of it is executed when it is read: names are looked up in the tables below, settings go to constructors.
+Nothing of it is executed when it is read: names are looked up in the vocabulary, settings go to constructors.
 """
 
 from __future__ import annotations
@@ -8,92 +8,17 @@ from __future__ import annotations
 import inspect
 import keyword
 import math
-import operator
 import re
 from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
 from core.errors import BadInput, DamagedFile
+from core.structure.operations import ATTRIBUTE_NAMES, CLASS_OF, FUNCTION_OF, METHOD_NAMES, NAME_OF
 
-OPERATORS = ("add", "sub", "mul", "truediv", "floordiv", "neg", "getitem", "matmul", "mod", "pow")
-TORCH = (
-    *("add", "sub", "mul", "div", "neg", "matmul", "bmm", "cat", "concat", "stack", "narrow", "index_select", "chunk"),
-    *("index_add", "index_copy", "flatten", "reshape", "permute", "transpose", "squeeze", "unsqueeze", "split", "mean"),
-    *("sum", "amax", "relu", "sigmoid", "tanh", "softmax", "log_softmax", "clamp", "abs", "exp", "square", "sqrt"),
-    *("rsqrt", "pow", "clone", "maximum", "minimum", "var", "std", "logsumexp", "einsum", "channel_shuffle"),
-)
-FUNCTIONAL = (
-    *("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign", "hardtanh"),
-    *("hardsigmoid", "hardswish", "sigmoid", "tanh", "dropout", "avg_pool2d", "max_pool2d", "adaptive_avg_pool2d"),
-    *("adaptive_max_pool2d", "pad", "conv2d", "linear", "batch_norm", "layer_norm", "group_norm", "softmax", "prelu"),
-    *(
-        "log_softmax",
-        "normalize",
-        "interpolate",
-        "pixel_shuffle",
-        "scaled_dot_product_attention",
-        "local_response_norm",
-    ),
-)
-METHODS = {
-    *("size", "dim", "expand", "view", "reshape", "flatten", "permute", "transpose", "contiguous", "mean", "sum"),
-    *("amax", "relu", "sigmoid", "tanh", "clamp", "abs", "exp", "square", "mul", "add", "sub", "div", "neg", "chunk"),
-    *("split", "squeeze", "unsqueeze", "softmax", "log_softmax", "matmul", "bmm", "sqrt", "rsqrt", "pow", "clone", "t"),
-    *(
-        "repeat",
-        "expand_as",
-        "view_as",
-        "type_as",
-        "float",
-        "double",
-        "unflatten",
-        "max",
-        "min",
-        "var",
-        "std",
-        "detach",
-    ),
-}
-ATTRIBUTES = {"shape", "ndim", "T"}
-CLASSES = {
-    *(
-        "Conv1d",
-        "Conv2d",
-        "Conv3d",
-        "ConvTranspose2d",
-        "Linear",
-        "BatchNorm1d",
-        "BatchNorm2d",
-        "LayerNorm",
-        "GroupNorm",
-    ),
-    *("InstanceNorm2d", "LocalResponseNorm", "Identity", "Dropout", "Dropout2d", "Flatten", "Unflatten", "Softmax"),
-    *("LogSoftmax", "ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "SELU", "CELU", "GELU", "SiLU", "Mish", "Sigmoid"),
-    *("Tanh", "Softplus", "Softsign", "Hardtanh", "Hardsigmoid", "Hardswish", "MaxPool2d", "AvgPool2d", "Upsample"),
-    *("AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "ZeroPad2d", "ReflectionPad2d", "ReplicationPad2d", "PixelShuffle"),
-    *("ChannelShuffle", "Embedding"),
-}
-
-
-def table() -> dict[str, Callable]:
-    """Every function a file may name."""
-    found: dict[str, Callable] = {"builtins.getattr": getattr}
-    for prefix, home, names in (
-        ("operator", operator, OPERATORS),
-        ("torch", torch, TORCH),
-        ("functional", F, FUNCTIONAL),
-    ):
-        found |= {f"{prefix}.{name}": getattr(home, name) for name in names if hasattr(home, name)}
-    return found
-
-
-FUNCTIONS = table()
-NAMES = {function: name for name, function in reversed(FUNCTIONS.items())}
-
+GETATTR = "builtins.getattr"
 
 # ---- values --------------------------------------------------------------------------------------------------------
 
@@ -106,6 +31,8 @@ def encode(value: Any) -> Any:
         return {"slice": [encode(part) for part in (value.start, value.stop, value.step)]}
     if isinstance(value, torch.dtype):
         return {"dtype": str(value).removeprefix("torch.")}
+    if isinstance(value, torch.memory_format):
+        return {"memory_format": str(value).removeprefix("torch.")}
     if value is Ellipsis:
         return {"ellipsis": True}
     if isinstance(value, tuple):
@@ -124,19 +51,19 @@ def encode(value: Any) -> Any:
 
 
 def decode(value: Any, nodes: dict[str, fx.Node]) -> Any:
+    """The argument; a name that stands for a node is looked up in `nodes`. Raises DamagedFile."""
     if isinstance(value, list):
         return [decode(part, nodes) for part in value]
     if not isinstance(value, dict):
         return value
-    if len(value) != 1:
-        raise DamagedFile(f"an argument of the saved graph is malformed: {str(value)[:60]}; save the network again")
-    (kind, inner), *_ = value.items()
-    if kind == "node" and inner in nodes:
+    kind, inner = next(iter(value.items()), ("", None)) if len(value) == 1 else ("", None)
+    if kind == "node" and isinstance(inner, str) and inner in nodes:
         return nodes[inner]
     if kind == "slice" and isinstance(inner, list) and len(inner) == 3:
         return slice(*(decode(part, nodes) for part in inner))
-    if kind == "dtype" and isinstance(getattr(torch, str(inner), None), torch.dtype):
-        return getattr(torch, inner)
+    for name, type_ in (("dtype", torch.dtype), ("memory_format", torch.memory_format)):
+        if kind == name and isinstance(found := getattr(torch, str(inner), None), type_):
+            return found
     if kind == "ellipsis":
         return Ellipsis
     if kind == "tuple" and isinstance(inner, list):
@@ -157,10 +84,13 @@ def encode_graph(graph: fx.Graph) -> list[dict[str, Any]]:
     for node in graph.nodes:
         target = str(node.target)
         if node.op == "call_function":
-            target = NAMES.get(node.target, "")
+            target = NAME_OF.get(node.target, "")
             refuse(not target, BadInput, getattr(node.target, "__name__", node.target))
-        if node.op == "call_method":
-            refuse(target not in METHODS, BadInput, target)
+            refuse(target == GETATTR and not plain_attribute(node.args), BadInput, f"{target} {node.args[1:]}")
+        elif node.op == "call_method":
+            refuse(target not in METHOD_NAMES, BadInput, target)
+        elif node.op != "output":
+            check_target(node.op, target, BadInput)
         entry = {"op": node.op, "name": node.name, "target": target}
         out.append(
             entry | {"args": [encode(a) for a in node.args], "kwargs": {k: encode(v) for k, v in node.kwargs.items()}}
@@ -169,38 +99,49 @@ def encode_graph(graph: fx.Graph) -> list[dict[str, Any]]:
 
 
 def decode_graph(entries: list[dict[str, Any]]) -> fx.Graph:
-    """Raises DamagedFile for an operation outside the tables or a malformed entry."""
+    """Raises DamagedFile for an operation outside the vocabulary or a malformed entry."""
     graph = fx.Graph()
     nodes: dict[str, fx.Node] = {}
     for entry in entries:
-        if not isinstance(entry, dict) or set(entry) != {"op", "name", "target", "args", "kwargs"}:
-            raise DamagedFile(f"an entry of the saved graph is malformed: {str(entry)[:60]}; save the network again")
-        op, name, target = str(entry["op"]), str(entry["name"]), str(entry["target"])
-        check_name(name)
+        check_entry(entry)
+        op, name, target = (str(entry[key]) for key in ("op", "name", "target"))
+        check_name(name, DamagedFile)
         args = tuple(decode(entry["args"], nodes))
         kwargs = {key: decode(value, nodes) for key, value in entry["kwargs"].items()}
         for key in kwargs:
-            check_name(key)
+            check_name(key, DamagedFile)
         nodes[name] = graph.create_node(op, target_of(op, target, args), args, kwargs, name=name)
+    if [node.op for node in graph.nodes].count("output") != 1 or next(iter(reversed(graph.nodes))).op != "output":
+        raise DamagedFile("the saved graph must end in its one output; save the network again")
     graph.lint()
     return graph
 
 
+def check_entry(entry: Any) -> None:
+    kinds = {"op": str, "name": str, "target": str, "args": list, "kwargs": dict}
+    sound = isinstance(entry, dict) and set(entry) == set(kinds)
+    if not sound or not all(isinstance(entry[key], kind) for key, kind in kinds.items()):
+        raise DamagedFile(f"an entry of the saved graph is malformed: {str(entry)[:60]}; save the network again")
+
+
 def target_of(op: str, target: str, args: tuple) -> Any:
-    """What a node calls; only what the tables hold."""
+    """What a node calls; only what the vocabulary holds."""
     if op == "call_function":
-        refuse(target not in FUNCTIONS, DamagedFile, target)
-        bad = target == "builtins.getattr" and (len(args) != 2 or args[1] not in ATTRIBUTES)
-        refuse(bad, DamagedFile, f"{target} {args[1:]}")
-        return FUNCTIONS[target]
+        refuse(target not in FUNCTION_OF, DamagedFile, target)
+        refuse(target == GETATTR and not plain_attribute(args), DamagedFile, f"{target} {args[1:]}")
+        return FUNCTION_OF[target]
     if op == "call_method":
-        refuse(target not in METHODS, DamagedFile, target)
+        refuse(target not in METHOD_NAMES or not args or not isinstance(args[0], fx.Node), DamagedFile, target)
     elif op in ("call_module", "get_attr", "placeholder"):
-        for part in target.split("."):
-            check_name(part, digits=True)
+        check_target(op, target, DamagedFile)
     elif op != "output":
         refuse(True, DamagedFile, op)
     return target
+
+
+def plain_attribute(args: tuple) -> bool:
+    """Whether getattr is asked of a value of the graph, for one of the few attributes a file may name."""
+    return len(args) == 2 and isinstance(args[0], fx.Node) and args[1] in tuple(ATTRIBUTE_NAMES)
 
 
 def refuse(wrong: bool, error: type[Exception], what: object) -> None:
@@ -210,50 +151,65 @@ def refuse(wrong: bool, error: type[Exception], what: object) -> None:
         )
 
 
-def check_name(name: str, digits: bool = False) -> None:
-    pattern = r"[A-Za-z0-9_]+" if digits else r"[A-Za-z_][A-Za-z0-9_]*"
+def check_name(name: str, error: type[Exception], part: bool = False) -> None:
+    """Letters, digits, underscores; a `part` of a path may begin with a digit and hold hyphens, as in `block1-0`."""
+    pattern = r"[A-Za-z0-9_-]+" if part else r"[A-Za-z_][A-Za-z0-9_]*"
     if not re.fullmatch(pattern, name) or keyword.iskeyword(name):
-        raise DamagedFile(f"name {name[:60]!r} of the saved graph is not a plain name; save the network again")
+        raise error(f"name {name[:60]!r} is not a plain name of letters, digits and underscores; rename that part")
+
+
+def check_target(op: str, target: str, error: type[Exception]) -> None:
+    """The path of a module or tensor, or the name of an input."""
+    for part in target.split("."):
+        check_name(part, error, part=op != "placeholder")
 
 
 # ---- modules -------------------------------------------------------------------------------------------------------
 
+REPLACED = ("device", "dtype", "_weight", "_freeze", "init")  # said by the tensors of the file
+DEPRECATED = ("min_value", "max_value")  # of Hardtanh
+READ_BACK: dict[str, dict[str, Callable[[Any], Any]]] = {  # settings that are no attribute of the same name
+    "MultiheadAttention": {
+        "bias": lambda module: module.in_proj_bias is not None,
+        "add_bias_kv": lambda module: module.bias_k is not None,
+    }
+}
+
 
 def encode_module(module: nn.Module) -> dict[str, Any]:
     """A plain torch.nn module as class and settings; any other as something the network's factory must give."""
-    name = type(module).__name__
-    plain = name in CLASSES and type(module) is getattr(nn, name)
-    settings = settings_of(module) if plain else None
+    settings = settings_of(module)
     if settings is None:
         return {"class": f"{type(module).__module__}.{type(module).__qualname__}", "factory": True}
-    return {"class": name, "settings": settings}
+    return {"class": type(module).__name__, "settings": {name: encode(value) for name, value in settings.items()}}
 
 
 def settings_of(module: nn.Module) -> dict[str, Any] | None:
-    """Constructor arguments read back from attributes of the same name; None if one cannot be."""
+    """Constructor arguments read back from attributes of the same name; None if one cannot be, or for other classes."""
+    name = type(module).__name__
+    if CLASS_OF.get(name) is not type(module):
+        return None
     out: dict[str, Any] = {}
-    for name, parameter in inspect.signature(type(module).__init__).parameters.items():
-        if name in ("self", "device", "dtype", "_weight", "_freeze"):
+    for setting, parameter in list(inspect.signature(type(module).__init__).parameters.items())[1:]:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or setting in REPLACED + DEPRECATED:
             continue
-        if name in ("args", "kwargs") and parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        if name == "init":  # PReLU's first value, replaced by its weight
-            continue
-        if not hasattr(module, name):
+        if setting in READ_BACK.get(name, {}):
+            out[setting] = READ_BACK[name][setting](module)
+        elif not hasattr(module, setting):
             return None
-        value = getattr(module, name)
-        out[name] = encode(value is not None if name == "bias" and not isinstance(value, bool) else value)
+        else:
+            value = getattr(module, setting)
+            out[setting] = value is not None if setting == "bias" and not isinstance(value, bool) else value
     return out
 
 
 def decode_module(entry: dict[str, Any]) -> nn.Module:
     """Built on the meta device: its tensors are put in from the file."""
-    name = entry.get("class")
-    if name not in CLASSES or not isinstance(entry.get("settings"), dict):
+    name, settings = entry.get("class"), entry.get("settings")
+    if not isinstance(name, str) or name not in CLASS_OF or not isinstance(settings, dict):
         raise DamagedFile(f"module class {name!r} is not one that a compact file may hold; save the network again")
-    settings = {key: decode(value, {}) for key, value in entry["settings"].items()}
     try:
         with torch.device("meta"):
-            return getattr(nn, name)(**settings)
-    except (TypeError, ValueError, RuntimeError) as error:
+            return CLASS_OF[name](**{key: decode(value, {}) for key, value in settings.items()})
+    except (TypeError, ValueError, RuntimeError, AssertionError, IndexError) as error:
         raise DamagedFile(f"the settings of a {name} in the file are wrong: {error}; save the network again") from error

@@ -21,6 +21,8 @@ from core.runs.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "assets" / "demo"
+PATIENCE_MS = 60_000
+"""How long a look at the page may wait before it is a failure: no promise of speed, a busy machine is no fault."""
 NO_CHROMIUM = (
     "Chromium is not there: `apt-get install -y chromium` (or set CHROMIUM to its path) to run the browser tests"
 )
@@ -91,7 +93,7 @@ def dashboard(tmp_path_factory):
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(300):
+        for _ in range(1200):
             try:
                 with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1) as answer:
                     if answer.read() == b"ok":
@@ -99,7 +101,7 @@ def dashboard(tmp_path_factory):
             except OSError:
                 time.sleep(0.1)
         else:
-            raise RuntimeError("the dashboard did not come up within 30 s")
+            raise RuntimeError("the dashboard did not come up within 2 minutes")
         yield address, folder
     finally:
         server.terminate()
@@ -133,6 +135,10 @@ def browser():
 def tab(browser, dashboard):
     """A fresh page of the dashboard that must not call out and must not show a traceback."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=dashboard[0]).new_page()
+    from playwright.sync_api import expect
+
+    page.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
     outside = []
     page.on(
         "request",

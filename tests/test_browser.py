@@ -30,10 +30,10 @@ def living(dashboard):
 
 def tree_epoch(tab):
     """The epoch the espalier says it shows."""
-    return int(tab.locator(".st-key-card-tree .espalier .now b").inner_text(timeout=20_000))
+    return int(tab.locator(".st-key-card-tree .espalier .now b").inner_text())
 
 
-def wait_for_epoch(tab, epoch, timeout_s=60):
+def wait_for_epoch(tab, epoch, timeout_s=120):
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         if tree_epoch(tab) >= epoch:
@@ -42,31 +42,36 @@ def wait_for_epoch(tab, epoch, timeout_s=60):
     raise AssertionError(f"epoch {epoch} did not appear within {timeout_s} s")
 
 
+def plot(tab, card, value):
+    """A value of a card's Plotly figure, e.g. "layout.shapes.length", as soon as there is one (0 and null are none)."""
+    found = "(card) => document.querySelector(`.st-key-card-${card} .js-plotly-plot`)?."
+    return tab.wait_for_function(found + value.replace(".", "?.").replace("[", "?.["), arg=card).json_value()
+
+
 def test_one_button_starts_a_run_and_the_first_live_point_comes_within_15_seconds(tab, dashboard):
     tab.goto("/")
     button = tab.get_by_role("button", name="Train this here")
-    expect(button).to_be_visible(timeout=20_000)
-    expect(tab.locator(".st-key-card-demo svg").first).to_be_visible(timeout=20_000)
+    expect(button).to_be_visible()
+    expect(tab.locator(".st-key-card-demo svg").first).to_be_visible()
     clicked = time.monotonic()
     button.click()
-    tab.wait_for_url("**/live**", timeout=15_000)
-    expect(tab.locator(".st-key-card-accuracy .js-plotly-plot")).to_be_visible(timeout=20_000)
+    tab.wait_for_url("**/live**")
+    expect(tab.locator(".st-key-card-accuracy .js-plotly-plot")).to_be_visible()
     took = time.monotonic() - clicked
     wait_for_epoch(tab, 3)
-    cells = "() => document.querySelector('.st-key-card-survival .js-plotly-plot').data[0].x.length"
-    before = tab.evaluate(cells)
+    before = plot(tab, "survival", "data[0].x.length")
     wait_for_epoch(tab, tree_epoch(tab) + 3)
-    assert tab.evaluate(cells) > before, "the survival heatmap must grow"
+    tab.wait_for_function(GROWN, arg=before)  # the survival heatmap must grow
     assert took < 60  # the promise of 15 s is for an idle machine and is measured by the benchmark
     tab.get_by_role("button", name="Stop").click()
     store = Store(dashboard[1])
     run = store.all()[0].id
-    for _ in range(300):
+    for _ in range(900):
         if store.get(run).state == "stopped":
             break
         time.sleep(0.1)
     assert store.get(run).state == "stopped"
-    expect(tab.get_by_role("button", name="Continue from the last checkpoint")).to_be_visible(timeout=15_000)
+    expect(tab.get_by_role("button", name="Continue from the last checkpoint")).to_be_visible()
 
 
 def test_pause_steer_continue_and_reload_find_everything_as_it_was(tab, living):
@@ -74,59 +79,58 @@ def test_pause_steer_continue_and_reload_find_everything_as_it_was(tab, living):
     tab.goto(f"/live?run={run}")
     wait_for_epoch(tab, 2)
     tab.get_by_role("button", name="Pause").click()
-    expect(tab.get_by_role("button", name="Continue")).to_be_visible(timeout=20_000)
+    expect(tab.get_by_role("button", name="Continue")).to_be_visible()
     assert store.get(run).state == "paused"
     slider = tab.locator(f".st-key-strength-filter-{run}").get_by_role("slider")
     slider.focus()
     slider.press("ArrowRight")
-    for _ in range(100):
+    for _ in range(600):
         steered = [c for c in store.controls(run) if c.control == "strength"]
         if steered and steered[0].applied is not None:
             break
         time.sleep(0.1)
     assert steered and steered[0].value > 0.006 and steered[0].applied is not None
     tab.get_by_role("button", name="Continue").click()
-    expect(tab.get_by_role("button", name="Pause")).to_be_visible(timeout=20_000)
+    expect(tab.get_by_role("button", name="Pause")).to_be_visible()
     epoch = tree_epoch(tab)
     wait_for_epoch(tab, epoch + 2)
     tab.reload()
     wait_for_epoch(tab, epoch + 2)
     assert run in tab.url
-    shapes = tab.evaluate("() => document.querySelector('.st-key-card-accuracy .js-plotly-plot').layout.shapes.length")
-    assert shapes >= 1, "the change of strength must be marked on the time axis"
+    assert plot(tab, "accuracy", "layout.shapes.length") >= 1  # the change of strength is marked on the time axis
 
 
 def test_a_deep_link_opens_page_run_site_and_epoch(tab):
     tab.goto("/structure?run=demo&site=stage2.1.conv1/filter&epoch=9")
-    expect(tab.get_by_text("The network after epoch 9")).to_be_visible(timeout=20_000)
+    expect(tab.get_by_text("The network after epoch 9")).to_be_visible()
     expect(tab.get_by_text(re.compile(r"^stage2\.1\.conv1/filter:.*after epoch 9"))).to_be_visible()
     tab.get_by_role("link", name="Speed").click()
-    expect(tab.get_by_text("Layer by layer")).to_be_visible(timeout=20_000)
+    expect(tab.get_by_text("Layer by layer")).to_be_visible()
     tab.get_by_role("link", name="Structure").click()
-    expect(tab.get_by_text("The network after epoch 9")).to_be_visible(timeout=20_000)
+    expect(tab.get_by_text("The network after epoch 9")).to_be_visible()
     assert "epoch=9" in tab.url and "run=demo" in tab.url
 
 
 def test_clicking_and_pressing_enter_on_a_block_selects_it_everywhere(tab):
     tab.goto("/structure?run=demo")
     block = tab.get_by_role("button", name=re.compile(r"^Block 2\.2")).first
-    expect(block).to_be_visible(timeout=20_000)
+    expect(block).to_be_visible()
     block.click()
-    tab.wait_for_url("**site=stage2.1*", timeout=15_000)
+    tab.wait_for_url("**site=stage2.1*")
     other = tab.get_by_role("button", name=re.compile(r"^Block 3\.1")).first
     other.focus()
     other.press("Enter")
-    tab.wait_for_url("**site=stage3.0*", timeout=15_000)
+    tab.wait_for_url("**site=stage3.0*")
 
 
 def test_scrubbing_moves_title_table_and_address_together(tab):
     tab.goto("/structure?run=demo")
     slider = tab.get_by_role("slider", name="Epoch")
-    expect(slider).to_be_visible(timeout=20_000)
+    expect(slider).to_be_visible()
     slider.focus()
     for _ in range(5):
         slider.press("ArrowLeft")
-    expect(tab.get_by_text("The network after epoch 115")).to_be_visible(timeout=10_000)
+    expect(tab.get_by_text("The network after epoch 115")).to_be_visible()
     tab.wait_for_url("**epoch=115*")
 
 
@@ -136,15 +140,16 @@ def test_a_click_in_the_run_list_opens_that_run(tab, dashboard):
     store = Store(dashboard[1])
     first, second = run_in(store, "finished"), run_in(store, "finished")
     tab.goto(f"/live?run={first}")
-    expect(tab.get_by_role("heading", name=first)).to_be_visible(timeout=20_000)
+    expect(tab.get_by_role("heading", name=first)).to_be_visible()
     tab.locator(f".st-key-run-{second}").get_by_role("button").click()
-    expect(tab.get_by_role("heading", name=second)).to_be_visible(timeout=10_000)
+    expect(tab.get_by_role("heading", name=second)).to_be_visible()
     tab.get_by_role("button", name="Recorded demo").click()
-    expect(tab.get_by_role("heading", name="Recorded demo")).to_be_visible(timeout=10_000)
+    expect(tab.get_by_role("heading", name="Recorded demo")).to_be_visible()
     for run in (first, second):
         store.set_deleted(run, True)
 
 
+GROWN = "(before) => document.querySelector('.st-key-card-survival .js-plotly-plot')?.data?.[0]?.x?.length > before"
 WATCH = """() => {
   window.seen = {frames: 0, blank: 0};
   const nodes = () => [document.querySelector('.st-key-card-accuracy .js-plotly-plot'), document.querySelector('.st-key-card-survival .js-plotly-plot')];
@@ -160,16 +165,17 @@ def test_the_live_view_keeps_its_nodes_zoom_and_selection_over_20_updates_withou
     _, run = living
     tab.goto(f"/live?run={run}")
     wait_for_epoch(tab, 3)
-    expect(tab.locator(".st-key-card-survival .js-plotly-plot")).to_be_visible(timeout=20_000)
+    for card in ("survival", "accuracy"):
+        assert plot(tab, card, "layout.xaxis.range")
     tab.get_by_role("button", name=re.compile(r"^Block 2\.2")).first.click()
-    tab.wait_for_url("**site=stage2.1*", timeout=15_000)
+    tab.wait_for_url("**site=stage2.1*")
     tab.wait_for_timeout(1500)
     tab.evaluate(
         "() => window.Plotly.relayout(document.querySelector('.st-key-card-accuracy .js-plotly-plot'), {'xaxis.range[0]': 1, 'xaxis.range[1]': 2.5})"
     )
     tab.evaluate(WATCH)
     seen = {tree_epoch(tab)}
-    end = time.monotonic() + 90
+    end = time.monotonic() + 200
     while len(seen) < 21 and time.monotonic() < end:
         seen.add(tree_epoch(tab))
         tab.wait_for_timeout(100)
@@ -177,8 +183,7 @@ def test_the_live_view_keeps_its_nodes_zoom_and_selection_over_20_updates_withou
     assert tab.evaluate("() => window.same()"), "a live view was built anew"
     result = tab.evaluate("() => window.seen")
     assert result["frames"] > 100 and result["blank"] == 0, result
-    zoom = tab.evaluate("() => document.querySelector('.st-key-card-accuracy .js-plotly-plot').layout.xaxis.range")
-    assert [round(z, 1) for z in zoom] == [1, 2.5]
+    assert [round(z, 1) for z in plot(tab, "accuracy", "layout.xaxis.range")] == [1, 2.5]
     assert "site=stage2.1" in tab.url
 
 
@@ -187,7 +192,7 @@ def test_every_page_shows_the_demo_without_a_traceback_or_a_word_in_the_console(
     complaints = []
     tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "404" not in m.text else None)
     tab.goto(f"/{name}?run=demo")
-    expect(tab.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(timeout=20_000)
+    expect(tab.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached()
     tab.wait_for_timeout(1500)
     assert tab.get_by_test_id("stAlert").count() == 0
     assert not complaints

@@ -264,7 +264,10 @@ def control(
 @app.command()
 def compact(
     run: RunName,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="File to write: .safetensors, .onnx, or .py with its weights beside it."),
+    ],
     json_: Json = False,
     runs: Runs = None,
     data: Data = None,

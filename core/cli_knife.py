@@ -38,6 +38,9 @@ Normalize = Annotated[
 ]
 
 
+FORMS = "File to write: .safetensors, .onnx, or .py with its weights beside it."
+
+
 def inspect(
     source: SourceName,
     network: Network = None,
@@ -70,7 +73,7 @@ def inspect(
 
 def cut(
     source: SourceName,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, .safetensors.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=FORMS)],
     plan: Annotated[Path | None, typer.Option("--plan", help="A removal plan (JSON) made before.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="macs=0.5, params=0.5 or ms=3.5.")] = None,
     threshold: Annotated[
@@ -107,7 +110,7 @@ def cut(
             document["accuracy"] = accuracies(found.network, done.compact, found.dataset, found.words)
         if certificate.reference == "masked":
             document["note"] = _masked_note(certificate.verdict, document.get("accuracy"))
-        _write(output, found, done, certificate)
+        document |= _write(output, found, done, certificate)
         if save_plan is not None:
             _write_plan(save_plan, done)
     emit(document, json_, Text(_words_of_cut(output, document, chosen=aim.chosen)))
@@ -117,6 +120,8 @@ def cut(
 
 def _check_output(output: Path, source: str) -> None:
     """BadInput, before any work is done, for a place that the compact network must not be written to."""
+    from core.forms import check_suffix
+
     if output.is_dir():
         raise BadInput(
             f"--output must be a file; got the folder {output}; write for example {output / 'compact.safetensors'}"
@@ -125,6 +130,7 @@ def _check_output(output: Path, source: str) -> None:
         raise BadInput(
             f"--output must not be the file that is read; got {output}, which is SOURCE; choose another name"
         )
+    check_suffix(output)
 
 
 def _resolved(
@@ -186,14 +192,15 @@ def _about(found: Source) -> dict[str, Any]:
     return about | ({"matched": found.renamed} if found.renamed else {})
 
 
-def _write(output: Path, found: Source, done: Cut, certificate: Certificate) -> None:
-    from core.structure import save
+def _write(output: Path, found: Source, done: Cut, certificate: Certificate) -> dict[str, Any]:
+    from core.forms import write_form
 
     about = {"source": found.words, "network": found.network_name, "input": list(found.example.shape)}
     if found.dataset is not None:
         about["dataset"] = found.dataset.name
-    output.resolve().parent.mkdir(parents=True, exist_ok=True)
-    save(output.resolve(), done.compact, source=about, plan=done.plan, certificate=certificate)
+    return write_form(
+        output.resolve(), done.compact, found.example, source=about, plan=done.plan, certificate=certificate
+    )
 
 
 def _write_plan(file: Path, done: Cut) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from core import latency, proof
 from core.config import RunConfig
@@ -23,7 +23,7 @@ class Cut:
 
     plain: nn.Module
     plan: RemovalPlan
-    compact: nn.Module
+    compact: fx.GraphModule
     dense_cost: Cost
     compact_cost: Cost
 
@@ -44,7 +44,8 @@ def cut(trained: nn.Module, dataset: Dataset, source: str) -> Cut:
     plain = fold(trained).cpu().float().eval()
     example = torch.zeros(1, *dataset.shape)
     plan, compact = remove_zeros(plain, example, source=source)
-    return Cut(plain, plan, compact.eval(), cost(plain, example), cost(compact, example))
+    compact.eval()
+    return Cut(plain, plan, compact, cost(plain, example), cost(compact, example))
 
 
 def prove(trained: nn.Module, done: Cut, dataset: Dataset) -> Certificate:

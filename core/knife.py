@@ -87,7 +87,8 @@ def cut_towards(network: nn.Module, example: Tensor, aim: Aim, source: str) -> C
         compact = apply(plan, model, example)
     else:
         plan, compact = remove_zeros(model, example, source=source)
-    return Cut(model, plan, compact.eval(), cost(model, example), cost(compact, example))
+    compact.eval()
+    return Cut(model, plan, compact, cost(model, example), cost(compact, example))
 
 
 def _planned(model: nn.Module, example: Tensor, aim: Aim, source: str) -> RemovalPlan:

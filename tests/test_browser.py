@@ -196,3 +196,14 @@ def test_every_page_shows_the_demo_without_a_traceback_or_a_word_in_the_console(
     tab.wait_for_timeout(1500)
     assert tab.get_by_test_id("stAlert").count() == 0
     assert not complaints
+
+
+def test_the_compact_network_can_be_taken_away_as_onnx_checked_first(tab, tmp_path):
+    tab.goto("/take-away?run=demo")
+    tab.get_by_role("button", name="Make ONNX file").click()
+    expect(tab.get_by_text(re.compile("^Compared on 2 images of 11 × 13.*same top-1 for 100 %"))).to_be_visible()
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="ONNX file").click()
+    download.value.save_as(tmp_path / "demo.onnx")
+    assert download.value.suggested_filename == "compact_demo.onnx"
+    assert (tmp_path / "demo.onnx").stat().st_size > 100_000

@@ -13,7 +13,7 @@ LAYERS = [
     {"structure"},
     {"methods"},
     {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training"}
-    | {"weightfile", "weightcentre", "weightorder", "weightmatch"},
+    | {"forms", "weightfile", "weightcentre", "weightorder", "weightmatch"},
     {"runs"},
     {"cli_shared", "cli_knife", "cli", "__main__"},
 ]

@@ -14,6 +14,7 @@ import streamlit as st
 from app import charts, sentences, speed_charts, theme
 from app.app_pages import parts
 from app.app_pages.structure import layer_table
+from app.app_pages.take_forms import forms
 from app.components.espalier import standalone_html
 from app.components.figure_parts import figure_html
 from app.espalier_data import espalier_data
@@ -47,6 +48,8 @@ def page() -> None:
         _network(row, view)
         _numbers(view)
     with right:
+        if view.result is not None and view.folder.compact.exists():
+            forms(view)
         _figures(view)
         _folder(view)
     glossary_row("compact", "certificate", "exact", "MAC", "parameter", "epoch")

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from core import checkpoint, conditions, cut
@@ -14,10 +15,10 @@ from core.config import RunConfig
 from core.data import load
 from core.data.dataset import Dataset
 from core.errors import WrongMoment
+from core.forms import check_suffix, write_form
 from core.methods import start
 from core.networks import build
 from core.runs.folder import RunFolder, write_atomically
-from core.structure import save
 
 
 def trained_network(
@@ -44,7 +45,11 @@ def newest(folder: RunFolder, data: Path | None) -> tuple[nn.Module, RunConfig, 
 
 
 def compact_of(folder: RunFolder, output: Path, data: Path | None) -> dict[str, Any]:
-    """Cut, prove and write the compact network of `folder` to `output`; the document `compact --json` prints."""
+    """Cut, prove and write the compact network of `folder` to `output`; the document `compact --json` prints.
+
+    The suffix of `output` names the form: .safetensors, .onnx or .py.
+    """
+    check_suffix(output)
     network, config, dataset, epoch = newest(folder, data)
     done = cut.cut(network, dataset, config.network)
     certificate = cut.prove(network, done, dataset)
@@ -55,12 +60,13 @@ def compact_of(folder: RunFolder, output: Path, data: Path | None) -> dict[str, 
         "dataset": config.dataset,
         "config": config.model_dump(mode="json"),
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    save(output, done.compact, source=about, plan=done.plan, certificate=certificate)
+    example = torch.zeros(1, *dataset.shape)
+    form = write_form(output, done.compact, example, source=about, plan=done.plan, certificate=certificate)
     return {
         "run": folder.path.name,
         "epoch": epoch,
         "file": str(output),
+        **form,
         "certificate": certificate.model_dump(mode="json"),
         **cut.counts(done),
     }

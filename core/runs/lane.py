@@ -26,8 +26,10 @@ from core import attribution, checkpoint, latency
 from core.config import RunConfig
 from core.data import load
 from core.data.dataset import Dataset
+from core.data.names import DATASETS
 from core.errors import BadInput, one_of
-from core.runs.folder import RunFolder
+from core.forms import rewrite
+from core.runs.folder import RunFolder, write_atomically
 from core.runs.home import identity
 from core.runs.jobs import trained_network
 from core.runs.lane_client import publish
@@ -53,6 +55,7 @@ class Lane(socketserver.ThreadingTCPServer):
         """The answer to one question, or {error: sentence}."""
         questions: dict[str, Callable[..., dict[str, Any]]] = {
             "predict": self.predict,
+            "form": self.form,
             "ready": lambda: {"ready": True},
         }
         self.last_question = time.monotonic()
@@ -79,6 +82,14 @@ class Lane(socketserver.ThreadingTCPServer):
     def predict(self, folder: str, index: int, epoch: int | None = None, split: str = "test") -> dict[str, Any]:
         """What the network of a run says about one image, after `epoch` epochs (None: the newest checkpoint)."""
         return self.prediction(_which(RunFolder(Path(folder)), epoch), index, split)
+
+    def form(self, folder: str, output: str) -> dict[str, Any]:
+        """The compact network of a run written to `output` in the form of its suffix, what was checked in `output`.json."""
+        run = RunFolder(Path(folder))
+        shape = DATASETS[run.about()["config"]["dataset"]].shape
+        told = rewrite(run.compact, Path(output), torch.zeros(1, *shape))
+        write_atomically(Path(f"{output}.json"), json.dumps(told))
+        return told
 
     def _prediction(self, file: str, index: int, split: str) -> dict[str, Any]:
         latency.wait_while_measured()

@@ -6,9 +6,12 @@ from core.structure.cost import Cost, LayerCost, cost
 from core.structure.explain import Explanation, explain
 from core.structure.groups import Group
 from core.structure.importance import IMPORTANCE
+from core.structure.onnxcheck import OnnxCheck
+from core.structure.onnxfile import export_onnx
 from core.structure.optimizer import apply_with_optimizer
 from core.structure.plan import Refilled, RemovalPlan
 from core.structure.planning import plan_chosen, plan_target, plan_threshold
+from core.structure.pysource import write_source
 from core.structure.surgery import apply, remove_zeros
 from core.structure.trace import Traced, trace
 from core.structure.zeros import plan_zeros
@@ -20,6 +23,7 @@ __all__ = [
     "Explanation",
     "Group",
     "LayerCost",
+    "OnnxCheck",
     "Refilled",
     "RemovalPlan",
     "Traced",
@@ -27,6 +31,7 @@ __all__ = [
     "apply_with_optimizer",
     "cost",
     "explain",
+    "export_onnx",
     "load",
     "plan_chosen",
     "plan_target",
@@ -37,4 +42,5 @@ __all__ = [
     "save",
     "trace",
     "verify",
+    "write_source",
 ]

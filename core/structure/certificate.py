@@ -120,7 +120,7 @@ def masked(model: nn.Module, sites: dict[str, list[int]]) -> Iterator[None]:
                 raise PlanError(
                     f"masked: {site} is not in the reference network; pass a reference that has it, or none"
                 )
-            axis = -1 if isinstance(module, nn.Linear) else 1
+            axis = -1 if isinstance(module, nn.Linear) else 1  # filters, and channels of a norm
             if kind == "shape":
                 weight: Tensor = module.weight.data
                 weights.append((weight, weight.clone()))

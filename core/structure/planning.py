@@ -14,10 +14,10 @@ from core.structure.importance import importances
 from core.structure.need import mark_needs
 from core.structure.plan import RemovalPlan, Sites, check_sites
 from core.structure.provenance import provenance
-from core.structure.sites import count_units, layers
+from core.structure.sites import count_units, layers, norms_behind
 from core.structure.surgery import apply
 from core.structure.trace import Example, Traced, trace
-from core.structure.values import Flow
+from core.structure.values import ALIVE, Flow, bases
 from core.structure.zeros import plan_traced
 
 Clock = Callable[[nn.Module, Example], float]  # milliseconds for the example
@@ -29,7 +29,8 @@ def plan_chosen(model: nn.Module, example: Example, chosen: Sites, *, source: st
     """Cut these units as if they were zero, with everything that dies of it.
 
     Sites are filters and neurons (`conv1/filter`), whole layers (`conv1/layer`: [0]), conv groups (`conv2/group`: [3, 5]),
-    input slices (`conv2/channel`) or taps across all filters (`conv2/shape`: in * kernel area + tap).
+    input slices (`conv2/channel`), taps across all filters (`conv2/shape`: in * kernel area + tap), or channels of a
+    batch norm (`bn1/norm`: its result is zero there, and the filter that it alone reads goes with it).
     """
     traced = trace(model, example)
     return plan_traced(traced, source=source, masked=expanded(traced, chosen))
@@ -64,12 +65,12 @@ def plan_threshold(
         raise BadInput(f"threshold must be a finite number of at least 0; got {threshold}")
     traced = trace(model, example)
     flow = flow_of(traced, {})
-    open_units = {(site, unit) for group in coupled(flow) if not group.closed for site, unit in members(group)}
+    open_units = {(site, unit) for group in choosable(flow) for site, unit in members(group)}
     masked = {
         site: [u for u in ((score > 0) & (score <= threshold)).nonzero().flatten().tolist() if (site, u) in open_units]
         for site, score in relative(flow, importance).items()
     }
-    return plan_traced(traced, source=source, masked=masked, importance=importance, threshold=threshold)
+    return plan_traced(traced, source=source, masked=silent(flow, masked), importance=importance, threshold=threshold)
 
 
 def plan_target(
@@ -87,8 +88,8 @@ def plan_target(
     `{"macs": 0.5}` and `{"params": 0.5}`: fractions of `dense` (default: of `model`, so that a second cut towards the same
     target of the same `dense` removes nothing more); `{"ms": 3.5}`: milliseconds by `clock`. PlanError where it cannot be met.
     """
-    (kind, wanted), *more = target.items()
-    if more or kind not in TARGETS or not 0 < wanted < float("inf") or (kind != "ms" and wanted > 1):
+    kind, wanted = next(iter(target.items()), ("", 0.0))
+    if len(target) != 1 or kind not in TARGETS or not 0 < wanted < float("inf") or (kind != "ms" and wanted > 1):
         raise BadInput(f"target must be one of macs or params (a fraction in 0-1) or ms (above 0); got {target}")
     if kind == "ms" and clock is None:
         raise BadInput("a target in ms needs a clock(network, example) that returns milliseconds; got none")
@@ -106,25 +107,39 @@ def plan_target(
         plan = plan_traced(
             traced, source=source, masked=first(ranked, count, flow), importance=importance, target=dict(target)
         )
-        if measure(plan) <= limit:
+        left = measure(plan)
+        if left <= limit and speaks(flow_of(traced, plan.masked)) >= speaks(flow):
             return plan
-        if count >= len(ranked):
+        if left <= limit or count >= len(ranked):
+            got = f"{left:g} at best, of {limit:g}" if left > limit else "an output that no longer depends on the input"
             raise PlanError(
                 f"target {kind}={wanted:g} must be reachable with at most {MOST:.0%} of a layer's units cut; "
-                f"got {measure(plan):g} at best, of {limit:g}; ask for more"
+                f"got {got}; ask for more"
             )
         count += max(1, len(ranked) // 200)
 
 
+def silent(flow: Flow, units: Sites) -> Sites:
+    """Where these units are silenced: behind the batch norm that alone reads them, so that its shift goes too; else at once.
+
+    That is what removal is in the literature: the filter with its channel of the norm (Li et al., 2017, section 3.1).
+    """
+    behind, out = norms_behind(flow), dict[str, list[int]]()
+    for site, chosen in units.items():
+        for place in [f"{path}/norm" for path in behind.get(site, ())] or [site]:
+            out[place] = chosen
+    return out
+
+
 def first(ranked: list[Group], count: int, flow: Flow) -> Sites:
-    """The units of the first groups, leaving every layer some."""
+    """Where the units of the first groups are silenced; every layer keeps some."""
     total = {site: calls[0].width for site, calls in layers(flow).items()}
     out: Sites = {}
     for group in ranked[:count]:
         if all(len(out.get(site, [])) + len(units) <= MOST * total[site] for site, units in group.units.items()):
             for site, units in group.units.items():
                 out.setdefault(site, []).extend(units)
-    return {site: sorted(units) for site, units in out.items()}
+    return silent(flow, {site: sorted(units) for site, units in out.items()})
 
 
 def fewest(most: int, enough: Callable[[int], bool]) -> int:
@@ -139,13 +154,23 @@ def fewest(most: int, enough: Callable[[int], bool]) -> int:
 def ranking(flow: Flow, importance: str) -> list[Group]:
     """Groups a target may choose, the least important first: by the mean over members of importance / layer mean."""
     scores = relative(flow, importance)
-    refilled = {site for site, calls in layers(flow).items() if any(op.kind != "layer" for op in calls)}
-    chosen = [g for g in coupled(flow) if not g.closed and not refilled & set(g.units)]
 
     def score(group: Group) -> float:
         return float(torch.stack([scores[site][unit] for site, unit in members(group)]).mean())
 
-    return sorted(chosen, key=score)
+    return sorted(choosable(flow), key=score)
+
+
+def choosable(flow: Flow) -> list[Group]:
+    """Coupled groups that are neither the network's input or output nor in a layer that is refilled."""
+    refilled = {site for site, calls in layers(flow).items() if any(op.kind != "layer" for op in calls)}
+    return [group for group in coupled(flow) if not group.closed and not refilled & set(group.units)]
+
+
+def speaks(flow: Flow) -> int:
+    """How many of the network's outputs depend on its input, in part at least."""
+    read = [val for op in flow.ops if op.kind == "output" for value in op.inputs for val in bases(value)]
+    return sum(bool((flow.state(val) == ALIVE).any()) for val in read)
 
 
 def members(group: Group) -> list[tuple[str, int]]:

@@ -53,12 +53,14 @@ def made_norm(flow: Flow, node: fx.Node) -> Value | str:
 
 
 def forward_norm(flow: Flow, op: Op) -> None:
-    """c becomes beta + gamma (c - mean) / sqrt(var + eps); gamma = 0 makes beta of anything finite."""
+    """c becomes beta + gamma (c - mean) / sqrt(var + eps); gamma = 0 makes beta of anything finite, a mask makes 0."""
     norm: Any = op.module
     val = source_of(op)
     mean, var = norm.running_mean.cpu().double(), norm.running_var.cpu().double()
-    gamma = torch.ones_like(mean) if norm.weight is None else norm.weight.detach().cpu().double()
-    beta = torch.zeros_like(mean) if norm.bias is None else norm.bias.detach().cpu().double()
+    gamma = torch.ones_like(mean) if norm.weight is None else norm.weight.detach().cpu().double().clone()
+    beta = torch.zeros_like(mean) if norm.bias is None else norm.bias.detach().cpu().double().clone()
+    masked = flow.masked.get(f"{op.path}/norm", [])
+    gamma[masked], beta[masked] = 0, 0
     state = torch.where(gamma == 0, CONST, flow.state(val))
     op.fill_in(state, beta + torch.where(gamma == 0, 0.0, gamma * (flow.const(val) - mean) / (var + norm.eps).sqrt()))
 

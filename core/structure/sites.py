@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from core.structure.layers import LAYERS, num_inputs, num_units, site_of, weight_in
 from core.structure.provenance import layer_of_call
 from core.structure.rules import FUNCTIONS
@@ -23,13 +25,32 @@ def count_units(traced: Traced) -> dict[str, int]:
 
 
 def maskable(traced: Traced) -> dict[str, int]:
-    """Every site that a chosen cut may name: outputs, inputs (channels) and shapes of each layer."""
+    """Every site that a chosen cut may name: outputs, inputs (channels) and shapes of each layer, results of batch norms."""
     out = count_units(traced)
     for path, module in traced.root.named_modules():
         if isinstance(module, LAYERS):
             out[f"{path}/channel"] = num_inputs(module)
             out[f"{path}/shape"] = weight_in(module)[0].numel()
+        elif isinstance(module, _BatchNorm) and module.running_mean is not None:
+            out[f"{path}/norm"] = module.num_features
     return out
+
+
+def norms_behind(flow: Flow) -> dict[str, list[str]]:
+    """Paths of the batch norms that alone read a site's calls and read nothing else, by site; a site without is absent."""
+    calls = {call.node: site for site, ops in layers(flow).items() for call in ops if len(call.node.users) == 1}
+    read: dict[str, list[str]] = {}
+    fed_by: dict[str, set[str]] = {}
+    for op in flow.ops:
+        if op.kind == "norm":
+            site = calls.get(op.node.all_input_nodes[0], "")
+            read.setdefault(site, []).append(op.path)
+            fed_by.setdefault(op.path, set()).add(site)
+    return {
+        site: sorted(set(read[site]))
+        for site, ops in layers(flow).items()
+        if len(read.get(site, ())) == len(ops) and all(fed_by[path] == {site} for path in read[site])
+    }
 
 
 def layers(flow: Flow) -> dict[str, list[Op]]:

@@ -69,12 +69,8 @@ def tidy(sites: Sites | None) -> Sites:
 
 
 def check_maskable(flow: Flow, masked: Sites) -> None:
-    """A layer that is refilled runs as it is, so none of its units can be treated as zero."""
-    paths = {site.rpartition("/")[0]: site for site in masked}
-    for own, calls in layers(flow).items():
-        closed = next((op for op in calls if op.kind == "opaque"), None)
-        site = paths.get(own.rpartition("/")[0])
-        if site is not None and closed is not None:
-            raise PlanError(
-                f"masked: {site} cannot be narrowed ({closed.reason}); got {len(masked[site])} units; leave it out"
-            )
+    """A layer, or a norm, that is refilled runs as it is, so none of its units can be treated as zero."""
+    closed = {str(op.node.target): op.reason for op in flow.ops if op.kind == "opaque" and op.node.op == "call_module"}
+    for site, units in masked.items():
+        if reason := closed.get(site.rpartition("/")[0]):
+            raise PlanError(f"masked: {site} cannot be narrowed ({reason}); got {len(units)} units; leave it out")

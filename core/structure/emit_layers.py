@@ -155,8 +155,7 @@ def weight_cut(op: Op, bucket: Bucket) -> Cut:
     per = base_of(op.inputs[0]).width // groups
     each = len(bucket.rows) // bucket.groups
     local = bucket.inputs.view(bucket.groups, -1)
-    zero = bucket.filler.view(bucket.groups, -1).repeat_interleave(each, 0)
-    columns = (local % per).repeat_interleave(each, 0)
+    filler = bucket.filler.view(bucket.groups, -1)
 
     def cut(weight: Tensor) -> Tensor:
         if len(bucket.rows) < len(weight) or not bool((bucket.rows == torch.arange(len(bucket.rows))).all()):
@@ -166,10 +165,10 @@ def weight_cut(op: Op, bucket: Bucket) -> Cut:
             whole = len(order) == weight.shape[1] and bool((order == torch.arange(len(order)).to(order)).all())
             weight = weight if whole else weight.index_select(1, order)
         else:
-            weight = weight[torch.arange(len(weight)).unsqueeze(1), columns]
-        if zero.any():
+            weight = weight[torch.arange(len(weight)).unsqueeze(1), (local % per).repeat_interleave(each, 0)]
+        if filler.any():
             weight = weight.clone()
-            weight[zero] = 0
+            weight[filler.repeat_interleave(each, 0)] = 0
         return weight
 
     return cut

@@ -113,13 +113,12 @@ def forward(flow: Flow, op: Op) -> None:
     site = site_of(op.path, module)
     states, consts = input_states(flow, op)
     links = by_group(op, op.links)
-    carries = (links & ((states == CONST) & (consts != 0)).unsqueeze(1)).flatten(0, 1)
-    alive = (links & (states == ALIVE).unsqueeze(1)).any(2).flatten()
-    fields = (links & (states == FIELD).unsqueeze(1)).any(2).flatten()
+    carried = (states == CONST) & (consts != 0)
+    alive, fields = reached(links, states == ALIVE), reached(links, states == FIELD)
     const = biases(flow, op, torch.arange(op.width))
     if spreads(module):
-        fields |= carries.any(1)
-    elif carries.any():
+        fields = fields | reached(links, carried)
+    elif carried.any():
         op.offset = carry(op, torch.arange(op.width), states, consts).sum(1)
         const = const + op.offset
     state = torch.where(alive, ALIVE, torch.where(fields, FIELD, CONST))
@@ -127,6 +126,13 @@ def forward(flow: Flow, op: Op) -> None:
     pinned[flow.kept.get(site, [])] = True
     op.fill_in(torch.where(pinned & (state == CONST), ALIVE, state), const)
     op.need |= pinned
+
+
+def reached(links: Tensor, inputs: Tensor) -> Tensor:
+    """Rows (out,) that read one of `inputs` (conv groups, in per group) by `links` (conv groups, out, in per group)."""
+    if not inputs.any():
+        return torch.zeros(links.shape[0] * links.shape[1], dtype=torch.bool)
+    return (links if inputs.all() else links & inputs.unsqueeze(1)).any(2).flatten()
 
 
 def biases(flow: Flow, op: Op, rows: Tensor) -> Tensor:

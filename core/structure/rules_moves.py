@@ -75,7 +75,7 @@ def joined(vals: list[Val], axis: int) -> Val:
 
 def element_ids(base: Val, run: int) -> Tensor:
     shape = base.shapes[run][1:]
-    return torch.arange(math.prod(shape), dtype=torch.float64).view(shape)
+    return torch.arange(math.prod(shape), dtype=torch.float64).view(shape)  # exact to 2^53
 
 
 def moved_ids(flow: Flow, node: fx.Node, run: int, base: Val) -> Tensor | list[Tensor] | None:
@@ -109,8 +109,9 @@ def raw_value(flow: Flow, node: fx.Node, run: int) -> Any:
 def without_batch(out: Tensor, offset: Tensor) -> Tensor | None:
     if not out.dim() or out.shape[0] != len(offset):
         return None
-    ids = out - offset.view(-1, *[1] * (out.dim() - 1))
-    return ids[0].long() if bool((ids == ids[:1]).all()) else None
+    first = out[0]  # its offset is 0
+    alike = all(torch.equal(image, first + start) for image, start in zip(out[1:], offset[1:], strict=True))
+    return first.long() if alike else None
 
 
 def settled(flow: Flow, node: fx.Node, base: Val, ids: Moved, part: int = -1) -> Val | Layout:
@@ -138,6 +139,7 @@ def picks(base: Val, ids: Moved) -> Iterator[tuple[int, Tensor, bool]]:
 def channel_and_position(base: Val, run: int, ids: Tensor) -> tuple[Tensor, Tensor]:
     """Of every element: its channel, and where it lies in the channel's plane."""
     inner = math.prod(base.shapes[run][base.axis + 1 :])
+    ids = ids.int() if ids.numel() < 2**31 and math.prod(base.shapes[run][1:]) < 2**31 else ids  # divided twice as fast
     outer = ids.div(inner, rounding_mode="floor")
     channel = outer % base.width
     return channel, (outer - channel).div(base.width, rounding_mode="floor") * inner + ids % inner

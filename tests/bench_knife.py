@@ -5,7 +5,7 @@ the small networks; `--full` adds the knife's seconds at full size (float32, ran
 Both tools get one network with zeros in it and are asked to remove them. The network with its zeros is the reference:
 "difference" is max |masked - removed| / max |masked| in float64, the larger of one or two image sizes.
 
-The knife: `plan_zeros` and `apply`. Of the zeroed units it removes some; some stay as constant fields, computed once a
+The knife: `plan_zeros` and `apply`; at full size `remove_zeros`, which follows the network once for both. Of the zeroed units it removes some; some stay as constant fields, computed once a
 batch ("static": as many as must be among the plan's "field" units, which it counts but does not name); others are left.
 
 torch-pruning promises no equal outputs: it cuts whole coupled groups, for a network that is trained again afterwards.
@@ -37,7 +37,7 @@ import zoo
 
 from core.atomic import replacing
 from core.latency import processor
-from core.structure import apply, cost, plan_zeros
+from core.structure import apply, cost, plan_zeros, remove_zeros
 
 FILE = Path(__file__).resolve().parents[1] / "assets" / "evidence" / "knife.json"
 SEED, N, THREADS, SHARE = 0, 3, 1, 0.4
@@ -183,7 +183,7 @@ def full_row(name, kind):
     for norm in (m for m in model.modules() if isinstance(m, zoo.NORMS)):
         torch.no_grad()(zoo.draw)(norm, g)
     zeroed, x = zoo.zero(model, kind, SEED, SHARE), images(zoo.full_shape(name), dtype=torch.float32)
-    (plan, _), seconds = timed(lambda: cut(model, x))
+    (plan, _), seconds = timed(lambda: remove_zeros(model, x))  # one trace for plan and cut
     return {"seconds": seconds, "load": os.getloadavg()[0]} | counts(plan, zeroed)
 
 

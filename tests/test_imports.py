@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     {"errors", "atomic", "config", "events", "controls", "presets", "machine"},
-    {"proximal", "schedules"},
+    {"proximal", "schedules", "lasso"},
     {"networks", "data"},
     {"structure"},
     {"methods"},

@@ -10,121 +10,47 @@ import json
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.data.names import NAMES as DATASETS
 from core.errors import BadInput, one_of
 from core.networks.names import NAMES as NETWORKS
+from core.phases import SSS_PAPER, Frozen, Kind, Method, Phase, Steer, setting
 
-Kind = Literal["filter", "block"]
-Method = Literal["sss", "dense"]
-Schedule = Literal["constant", "step", "cosine"]
-StrengthSchedule = Literal["constant", "ramp"]
+__all__ = ["Frozen", "Kind", "Method", "Phase", "RunConfig", "Steer", "checked", "settable_keys", "with_settings"]
+
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
-
-SSS_PAPER = "Huang & Wang, ECCV 2018, arXiv 1707.01213"
-
-
-class Frozen(BaseModel):
-    """Base of all settings: immutable, no unknown keys, no NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _field(default: Any, title: str, help: str, *, unit: str = "", source: str = "", **rules: Any) -> Any:
-    return Field(default, title=title, description=help, json_schema_extra={"unit": unit, "source": source}, **rules)
-
-
-class Phase(Frozen):
-    """One stretch of a run under one method: how long, how fast, how strong, and from which weights."""
-
-    name: str = _field("learning", "Phase", "What this stretch of the run is called on screen.")
-    method: Method = _field("sss", "Method", "sss learns which structures to drop; dense is the control without it.")
-    epochs: int = _field(60, "Epochs", "Passes over the training images.", unit="epochs", ge=1, le=10_000)
-    starts_from: Literal["scratch", "previous"] = _field(
-        "scratch", "Starts from", "Fresh random weights, or the weights at the end of the phase before."
-    )
-    lr: float = _field(0.1, "Learning rate", "Step size for weights and factors alike.", gt=0, le=10, source=SSS_PAPER)
-    lr_schedule: Schedule = _field("step", "Learning-rate schedule", "How the learning rate falls over the phase.")
-    lr_drops: tuple[float, ...] = _field(
-        (0.5, 2 / 3, 5 / 6),
-        "Drops at",
-        "Fractions of the phase at which `step` divides the rate by ten.",
-        source=SSS_PAPER,
-    )
-    lr_floor: float = _field(0.0, "Lowest rate", "Fraction of the learning rate at which `cosine` ends.", ge=0, le=1)
-    strength_filter: float = _field(
-        0.0,
-        "Strength on filters",
-        "L1 weight (gamma) on the factors of filters; 0 leaves them alone.",
-        ge=0,
-        le=10,
-        source=SSS_PAPER,
-    )
-    strength_block: float = _field(
-        0.0,
-        "Strength on blocks",
-        "L1 weight (gamma) on the factors of residual blocks; 0 leaves them alone.",
-        ge=0,
-        le=10,
-        source=SSS_PAPER,
-    )
-    kinds: tuple[Kind, ...] = _field(
-        ("filter", "block"), "Structures", "Which structures carry a factor and may die, where the network has them."
-    )
-    strength_schedule: StrengthSchedule = _field(
-        "constant",
-        "Strength schedule",
-        "constant, or ramp: linearly from `ramp_from` to the full strength over `ramp` of the phase.",
-    )
-    ramp_from: float = _field(
-        0.0, "Ramp starts at", "Fraction of the full strength at which `ramp` begins.", ge=0, le=1
-    )
-    ramp: float = _field(0.5, "Ramp length", "Fraction of the phase over which `ramp` rises.", gt=0, le=1)
-
-    @model_validator(mode="after")
-    def _learns_something(self) -> Phase:
-        if self.method == "sss" and not self.kinds:
-            raise ValueError(
-                "kinds must name filter, block or both for sss; got none; take method=dense to learn no structure"
-            )
-        return self
-
-    @field_validator("lr_drops")
-    @classmethod
-    def _drops_are_fractions(cls, drops: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not 0 < d < 1 for d in drops) or list(drops) != sorted(drops):
-            raise ValueError(f"must be rising fractions between 0 and 1; got {list(drops)}")
-        return drops
-
-
-class Steer(Frozen):
-    """A change of strength at a step: what a hand did to a living run, so that it can be replayed."""
-
-    step: int = Field(ge=0)
-    kind: Kind
-    value: float = Field(ge=0, le=10)
 
 
 class RunConfig(Frozen):
     """Everything that decides the weights a run ends with (and how it is measured)."""
 
-    preset: str = _field("digits-sss", "Preset", "The preset these settings started from.")
-    network: str = _field("resnet20", "Network", "Architecture, by its name in the literature.")
-    dataset: str = _field("digits", "Data set", "Real or procedural images to learn from.")
-    batch_size: int = _field(64, "Batch size", "Images per step.", unit="images", ge=2, le=65_536)
-    seed: int = _field(0, "Seed", "Decides initial weights, order and augmentation.", ge=0, le=2**31 - 1)
-    momentum: float = _field(
+    preset: str = setting("digits-sss", "Preset", "The preset these settings started from.")
+    network: str = setting("resnet20", "Network", "Architecture, by its name in the literature.")
+    dataset: str = setting("digits", "Data set", "Real or procedural images to learn from.")
+    batch_size: int = setting(64, "Batch size", "Images per step.", unit="images", ge=2, le=65_536)
+    seed: int = setting(0, "Seed", "Decides initial weights, order and augmentation.", ge=0, le=2**31 - 1)
+    momentum: float = setting(
         0.9, "Momentum", "Nesterov momentum of weights, and mu of the factors.", ge=0, lt=1, source=SSS_PAPER
     )
-    weight_decay: float = _field(
+    weight_decay: float = setting(
         1e-4, "Weight decay", "On weights only; never on factors or norms.", ge=0, le=1, source=SSS_PAPER
     )
     phases: tuple[Phase, ...] = Field(
         (Phase(),), min_length=1, title="Phases", description="The stretches of the run, in order."
     )
-    measure_every: int = _field(
+    label_smoothing: float = setting(0.0, "Label smoothing", "Share of the target spread over all classes.", ge=0, lt=1)
+    cutout: int = setting(
+        0,
+        "Cutout",
+        "Side of the square that is blanked in each training image.",
+        unit="pixels",
+        ge=0,
+        le=1024,
+        source="DeVries & Taylor 2017, arXiv 1708.04552",
+    )
+    measure_every: int = setting(
         20,
         "Measure speed every",
         "Training pauses and the network that would be cut now is timed; 0: only at the end.",
@@ -132,11 +58,11 @@ class RunConfig(Frozen):
         ge=0,
         le=10_000,
     )
-    precision: Precision = _field(
+    precision: Precision = setting(
         "auto", "Precision", "auto picks bfloat16 only where the processor computes it fast; fixed at the first start."
     )
-    device: Device = _field("auto", "Device", "auto takes a CUDA device where there is one; fixed at the first start.")
-    threads: int = _field(
+    device: Device = setting("auto", "Device", "auto takes a CUDA device where there is one; fixed at the first start.")
+    threads: int = setting(
         0, "Threads", "Processor threads; 0 leaves one core to the dashboard. Fixed at the first start.", ge=0, le=1024
     )
     steering: tuple[Steer, ...] = Field(
@@ -235,7 +161,12 @@ def _set_in_phase(phases: list[dict[str, Any]], key: str, value: Any) -> None:
     phases[int(parts[1])][parts[2]] = value
 
 
-_RULES = {"int_parsing": "a whole number", "int_from_float": "a whole number", "int_type": "a whole number"}
+_RULES = {
+    "bool_parsing": "true or false",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+}
 _RULES |= {"float_parsing": "a number", "float_type": "a number", "finite_number": "a finite number"}
 
 

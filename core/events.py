@@ -75,9 +75,10 @@ class EpochDone(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Structure(Event):
-    """The factor (or norm) and the alive flag of every unit, in the order of `Started.sites`."""
+    """The factor (or norm), the effective norm and the alive flag of every unit, in the order of `Started.sites`."""
 
     values: np.ndarray
+    effective: np.ndarray
     alive: np.ndarray
 
 

@@ -70,7 +70,7 @@ def groups_of(path: str, layer: nn.Module, kind: str, multiplier: float = 1.0) -
     linear = isinstance(layer, nn.Linear)
     if linear and kind == "kernel2d":
         return None
-    conv_groups = 1 if linear else int(layer.groups)  # type: ignore[call-overload]
+    conv_groups = 1 if linear else int(getattr(layer, "groups", 1))
     view = (conv_groups, weight.shape[0] // conv_groups, *weight.shape[1:])
     taps = tuple(range(3, len(view)))
     spans = {

@@ -22,7 +22,7 @@ from core.config import Phase, RunConfig
 from core.controls import Controls, Request
 from core.data import batches, load
 from core.errors import BadInput
-from core.methods import start
+from core.methods import all_sites, start
 from core.methods.base import MethodRun
 from core.networks import build, layout
 from core.networks.remaining import macs_left
@@ -72,6 +72,7 @@ class Training:
         self.order = torch.Generator().manual_seed(self.config.seed + 1)
         weights = torch.Generator().manual_seed(self.config.seed)
         self.network = build(config.network, **shape, generator=weights)
+        self.sites = all_sites(config.phases, self.network)
         self.step = self.epoch = self.phase_index = self.epoch_in_phase = 0
         self.collapsed: set[str] = set()
         self.method: MethodRun
@@ -108,7 +109,7 @@ class Training:
             if self.phase.starts_from == "scratch":
                 self.network.initialise(torch.Generator().manual_seed(self.config.seed))  # type: ignore[operator]
         self.network = self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.method = start(self.phase, self.network, self.config.momentum, self.config.weight_decay)
+        self.method = start(self.phase, self.network, self.config.momentum, self.config.weight_decay, self.sites)
         self.optimizer = torch.optim.SGD(
             self.method.parameter_groups(),
             lr=self.phase.lr,
@@ -116,7 +117,15 @@ class Training:
             nesterov=self.config.momentum > 0,
             foreach=True,
         )
+        self.average = [tensor.clone() for tensor in averaged_tensors(self.network)] if self.phase.ema else []
         return {}
+
+    def _end_phase(self) -> None:
+        """Take the average of the weights where one was kept; let the method cut what it cuts at the end."""
+        if self.average:
+            with torch.no_grad():
+                torch._foreach_copy_(averaged_tensors(self.network), self.average)
+        self.method.finish_()
 
     @property
     def phase(self) -> Phase:
@@ -172,6 +181,8 @@ class Training:
             )
             raise Diverged(f"phase {self.phase.name}, epoch {self.epoch}: {rule}")
         yield self._progress(seen)
+        if self.epoch_in_phase == self.phase.epochs:
+            self._end_phase()
         yield from self._observe(train=(mean, int(right) / seen, seconds))
         if (
             self.config.measure_every
@@ -187,15 +198,33 @@ class Training:
         lr = lr_at(self.phase, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            logits = self.network(images)
-            loss = F.cross_entropy(logits.float(), labels)
+        self.method.at_(progress)
+        self.method.gradient_elsewhere_(lambda: self._pass_elsewhere(images, labels))
+        logits, loss = self._loss(images, labels)
         loss.backward()
+        strength = strength_factor(self.phase, progress)
+        self.method.before_step_(lr, strength)
         self.optimizer.step()
-        self.method.after_step_(lr, strength_factor(self.phase, progress))
+        self.method.after_step_(lr, strength)
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            torch._foreach_lerp_(self.average, averaged_tensors(self.network), 1 - self.phase.ema)
         self.step += 1
         return loss.detach(), (logits.argmax(1) == labels).sum()
+
+    def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            logits = self.network(images)
+            return logits, F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
+
+    def _pass_elsewhere(self, images: Tensor, labels: Tensor) -> None:
+        """A second pass that only leaves gradients: the norms' statistics stay as they were."""
+        kept = [buffer.clone() for buffer in self.network.buffers()]
+        self.optimizer.zero_grad(set_to_none=True)
+        self._loss(images, labels)[1].backward()
+        with torch.no_grad():
+            for buffer, before in zip(self.network.buffers(), kept, strict=True):
+                buffer.copy_(before)
 
     @property
     def step_in_epoch(self) -> int:
@@ -236,7 +265,7 @@ class Training:
         for site in back:
             yield ev.Revived(**self._where(), site=site, kind=kinds[site])
         self.collapsed = {site for site, alive in counts.items() if alive == 0}
-        yield ev.Structure(**self._where(), values=survival.values, alive=survival.alive)
+        yield ev.Structure(**self._where(), values=survival.values, effective=survival.effective, alive=survival.alive)
 
     def _speed(self, asked: bool) -> ev.Speed:
         """Time the network that would be cut now against the dense one; training pauses."""
@@ -308,6 +337,7 @@ class Training:
         tensors = {f"weights/{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"momentum/{i:05d}": m for i, m in enumerate(momenta)}
         tensors |= {f"method/{k}": v for k, v in self.method.state_tensors().items()}
+        tensors |= {f"average/{i:05d}": tensor for i, tensor in enumerate(self.average)}
         tensors["order"] = self.order.get_state()
         facts = self._where() | {
             "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed),
@@ -336,6 +366,8 @@ class Training:
                 self.optimizer.state[parameter]["momentum_buffer"] = momentum.to(
                     parameter.device, memory_format=torch.preserve_format
                 )
+        for tensor, kept in zip(self.average, _part(tensors, "average/").values(), strict=True):
+            tensor.copy_(kept)
         self.method.load_state_tensors(_part(tensors, "method/"))
         self.method.strengths.update(facts["strengths"])
         self.order.set_state(tensors["order"])
@@ -357,6 +389,12 @@ class Training:
         if self.config.measure_every:
             yield ev.Speed(**self._where(), speed=result["speed"], asked=False)
         yield ev.Finished(**self._where(), result=result)
+
+
+def averaged_tensors(network: nn.Module) -> list[Tensor]:
+    """What an average of weights is taken over: parameters and the norms' statistics."""
+    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    return [parameter.detach() for parameter in network.parameters()] + buffers
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -49,9 +49,9 @@ def test_epochs_is_the_total_and_is_shared_by_the_phases():
         ("seed", "x", r"seed must be a whole number; got 'x'"),
         ("precision", "float16", r"precision must be one of .*; got 'float16'; did you mean 'float32'\?"),
         ("lr_drops", "[0.7,0.5]", r"phases\.0\.lr_drops must be rising fractions between 0 and 1; got \[0\.7, 0\.5\]"),
-        ("kinds", "[]", r"kinds must name filter, block or both for sss; got none"),
+        ("kinds", "[]", r"kinds must name filter, group or block for sss; got none"),
         ("kinds", "filter", r"phases\.0\.kinds must be a list, as in .*got 'filter'"),
-        ("kinds", '["filters"]', r"must be one of block, filter; got 'filters'; did you mean 'filter'"),
+        ("kinds", '["filters"]', r"must be one of block, channel, .*; got 'filters'; did you mean 'filter'"),
         ("phases.3.lr", "1", r"N from 0 to 0; got 'phases\.3\.lr'"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
-    {"errors", "atomic", "config", "events", "controls", "presets", "machine"},
+    {"errors", "atomic", "phases", "config", "events", "controls", "presets", "machine"},
     {"proximal", "schedules", "lasso"},
     {"networks", "data"},
     {"structure"},

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
-from core.config import Phase
 from core.methods.base import MethodRun
 from core.methods.dense import Dense
+from core.methods.prune import Prune
+from core.methods.slimming import NetworkSlimming
+from core.methods.ssl import StructuredSparsityLearning, watched_sites
 from core.methods.sss import SparseStructureSelection
+from core.networks.describe import Structure
+from core.phases import Phase
 
-METHODS: dict[str, type[MethodRun]] = {"sss": SparseStructureSelection, "dense": Dense}
+METHODS: dict[str, type[MethodRun]] = {
+    "sss": SparseStructureSelection,
+    "ssl": StructuredSparsityLearning,
+    "slimming": NetworkSlimming,
+    "l1": StructuredSparsityLearning,
+    "prune": Prune,
+    "dense": Dense,
+}
 
 
-def start(phase: Phase, network: nn.Module, momentum: float, weight_decay: float) -> MethodRun:
-    """The method of `phase`, installed in `network` (in place: it may replace modules)."""
-    return METHODS[phase.method](phase, network, momentum, weight_decay)
+def start(
+    phase: Phase, network: nn.Module, momentum: float, weight_decay: float, sites: list[Structure] | None = None
+) -> MethodRun:
+    """The method of `phase`, installed in `network` (in place: it may replace modules). `sites`: what it is to watch."""
+    method = METHODS[phase.method](phase, network, momentum, weight_decay)
+    if sites is not None:
+        method.sites = sites
+    return method
+
+
+def all_sites(phases: Sequence[Phase], network: nn.Module) -> list[Structure]:
+    """Every site that any of the phases learns, with those that the network always shows: one list for a whole run."""
+    found: dict[str, Structure] = {site.site: site for site in network.structures()}  # type: ignore[operator]
+    for phase in phases:
+        if METHODS[phase.method] is StructuredSparsityLearning:
+            for site in watched_sites(phase, network):
+                found.setdefault(site.site, site)
+    return list(found.values())

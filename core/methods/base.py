@@ -6,24 +6,16 @@ it does to weights after a step. Everything hard (cutting, proving, counting) is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.config import Phase
+from core.methods.freezing import frozen_masks
+from core.methods.survival import Survival, survival
 from core.networks.describe import Structure
 from core.networks.factors import fold
-
-
-@dataclass(frozen=True)
-class Survival:
-    """The value (factor or norm) and the alive flag of every unit, sites one after another; copies."""
-
-    values: np.ndarray
-    alive: np.ndarray
+from core.phases import Phase
 
 
 class MethodRun:
@@ -33,8 +25,9 @@ class MethodRun:
         self.phase = phase
         self.network = network
         self.momentum = momentum
-        self.weight_decay = weight_decay
+        self.weight_decay = weight_decay if phase.weight_decay is None else phase.weight_decay
         self.strengths: dict[str, float] = {}
+        self.frozen = frozen_masks(network, phase.freeze)
         self.sites: list[Structure] = list(network.structures())  # type: ignore[operator]
 
     def parameter_groups(self) -> list[dict[str, object]]:
@@ -44,42 +37,35 @@ class MethodRun:
         weights, vectors = [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
         return [{"params": weights, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
-    def own_parameters(self) -> list[nn.Parameter]:
+    def own_parameters(self) -> list[Tensor]:
         """Parameters that the method updates itself; SGD leaves them alone."""
         return []
 
-    def after_step_(self, lr: float, strength: float) -> None:
-        """Act on weights after SGD's step, in place; `strength` is the schedule's fraction of the full strengths."""
+    def at_(self, progress: float) -> None:
+        """Told before each step how much of the phase is done, 0-1."""
 
-    def factors_by_site(self) -> dict[str, Tensor]:
-        """The factor of every site that this method learns; the others are only watched."""
-        return {}
+    def gradient_elsewhere_(self, backward: Callable[[], None]) -> None:
+        """Before a step's own pass: a method that needs a gradient at another point takes it here, by `backward`."""
+
+    def before_step_(self, lr: float, strength: float) -> None:
+        """Act on gradients before SGD's step, in place; `strength` is the schedule's fraction of the full strengths."""
 
     @torch.no_grad()
-    def survival(self) -> Survival:
-        """What lives now, in the order of `sites`: every structure of the network, learned in this phase or not.
+    def after_step_(self, lr: float, strength: float) -> None:
+        """Act on weights after SGD's step, in place. Frozen zeros stay zero."""
+        for name, mask in self.frozen.items():
+            self.network.get_parameter(name).masked_fill_(mask, 0.0)
 
-        A unit lives while what the network computes with it is not zero: its factor, or the affine vector or weights
-        that make its output. A block is dead when its own factor is zero, or when a layer inside it has no filter left.
-        """
-        learned = self.factors_by_site()
-        values, alive, where, start = [], [], {}, 0
-        for site in self.sites:
-            effective = _effective(self.network.get_submodule(site.module), site.total)
-            shown = learned[site.site].detach() if site.site in learned else _norms(self.network, site)
-            values.append(shown.float().cpu())
-            alive.append((effective > 0).cpu())
-            where[site.site] = slice(start, start + site.total)
-            start += site.total
-        if not values:
-            return Survival(np.zeros(0, "f4"), np.zeros(0, "u1"))
-        flags = torch.cat(alive).numpy().astype("u1")
-        for block in (site.site.removesuffix("/block") for site in self.sites if site.kind == "block"):
-            inside = [w for site, w in where.items() if site.startswith((f"{block}.", f"{block}/"))]
-            if any(not flags[w].any() for w in inside):
-                for w in inside:
-                    flags[w] = 0
-        return Survival(torch.cat(values).numpy().copy(), flags)
+    def finish_(self) -> None:
+        """What the method does once, in place, when its phase is over."""
+
+    def factors_by_site(self) -> dict[str, Tensor]:
+        """The factor (or scale) of every site that this method learns through one; of others, norms are shown."""
+        return {}
+
+    def survival(self) -> Survival:
+        """What lives now, in the order of `sites`: every structure of the network, learned in this phase or not."""
+        return survival(self.network, self.sites, self.factors_by_site())
 
     def counts(self, survival: Survival) -> dict[str, int]:
         """Living units of every site."""
@@ -95,28 +81,13 @@ class MethodRun:
 
     def state_tensors(self) -> dict[str, Tensor]:
         """The method's own state for a checkpoint."""
-        return {}
+        return {f"frozen/{name}": mask.to(torch.uint8) for name, mask in self.frozen.items()}
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Restore `state_tensors`, in place."""
-        if tensors:
+        frozen = {k.removeprefix("frozen/"): v for k, v in tensors.items() if k.startswith("frozen/")}
+        self.frozen = {name: mask.bool().to(self.network.get_parameter(name).device) for name, mask in frozen.items()}
+        if len(frozen) < len(tensors):
             raise ValueError(
                 f"{self.phase.method} keeps no state; got {sorted(tensors)}; the checkpoint is of another method"
             )
-
-
-def _effective(module: nn.Module, total: int) -> Tensor:
-    """(total,) The largest size of the numbers that make each unit's output, factors multiplied in; 0 where it is dead."""
-    affine: Any = module.scaled() if hasattr(module, "scaled") else (module.weight, module.bias)  # type: ignore[operator]
-    weight, bias = affine
-    rows = weight.detach().flatten(1).abs().amax(dim=1) if weight.ndim > 1 else weight.detach().abs()
-    if bias is not None:
-        rows = torch.maximum(rows, bias.detach().abs())
-    return rows if total > 1 else rows.amax().reshape(1)
-
-
-def _norms(network: nn.Module, site: Structure) -> Tensor:
-    """(total,) The L2 norm of each unit's weights; of a block, that of its last layer."""
-    weight = cast(Tensor, network.get_submodule(site.layer).weight).detach()
-    norms = weight.flatten(1).norm(dim=1)
-    return norms if site.total > 1 else norms.norm().reshape(1)

@@ -18,7 +18,7 @@ class Structure:
     """
 
     site: str
-    kind: Literal["filter", "neuron", "block"]
+    kind: Literal["filter", "neuron", "group", "block", "channel", "shape", "kernel2d", "layer"]
     module: str
     total: int
     layer: str

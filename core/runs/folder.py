@@ -4,6 +4,7 @@
     events.jsonl        one event a line, appended (`core.events`)
     history.json        the sites, in order: site, kind, total, offset of their units
     values.f32          one record an epoch: the factor (or norm) of every unit, float32
+    effective.f32       one record an epoch: the effective norm of every unit (missing in runs of older versions)
     alive.u8            one record an epoch: 1 where the unit is alive
     checkpoints/        one at step 0, then after every epoch
     compact.safetensors the network after the cut, rebuilt without pickle; certificate.json beside it
@@ -26,6 +27,7 @@ from core.errors import DamagedFile
 from core.events import Checkpointed, Event, Started, Structure
 
 FORMAT = 1
+HISTORY = {"values.f32": 4, "effective.f32": 4, "alive.u8": 1}  # bytes of a unit in each
 
 
 def write_atomically(file: Path, text: str) -> None:
@@ -87,6 +89,11 @@ class RunFolder:
         file = self.path / "history.json"
         return json.loads(file.read_text())["sites"] if file.exists() else []
 
+    def effective(self, start: int = 0) -> np.ndarray:
+        """Effective norms (float32) of the epochs from `start` on, (epochs, units); no epochs where none were recorded."""
+        units = sum(site["total"] for site in self.sites())
+        return _records(self.path / "effective.f32", "f4", units, start)
+
     def history(self, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Values (float32) and alive flags (uint8) of the epochs from `start` on, each (epochs, units)."""
         units = sum(site["total"] for site in self.sites())
@@ -124,6 +131,7 @@ class Recorder:
             self._start_history(event.sites)
         if isinstance(event, Structure):
             _append(self.folder.path / "values.f32", event.values.astype("f4").tobytes())
+            _append(self.folder.path / "effective.f32", event.effective.astype("f4").tobytes())
             _append(self.folder.path / "alive.u8", event.alive.astype("u1").tobytes())
         _append(self.folder.path / "events.jsonl", (json.dumps(event.to_json(), allow_nan=True) + "\n").encode())
 
@@ -140,7 +148,7 @@ class Recorder:
             kept.append(Checkpointed(step=step, epoch=epoch, file=f"{epoch:05d}.safetensors").to_json())
         write_atomically(path, "".join(json.dumps(event) + "\n" for event in kept))
         units = sum(site["total"] for site in self.folder.sites())
-        for name, width in (("values.f32", 4), ("alive.u8", 1)):
+        for name, width in HISTORY.items():
             file = self.folder.path / name
             if file.exists():
                 os.truncate(file, min(file.stat().st_size, (epoch + 1) * units * width))
@@ -150,7 +158,7 @@ class Recorder:
         for site in sites:
             placed.append({**site, "offset": offset})
             offset += site["total"]
-        for name in ("values.f32", "alive.u8", "events.jsonl"):
+        for name in (*HISTORY, "events.jsonl"):
             (self.folder.path / name).unlink(missing_ok=True)
         write_atomically(self.folder.path / "history.json", json.dumps({"format": FORMAT, "sites": placed}))
 

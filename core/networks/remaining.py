@@ -20,12 +20,26 @@ def remaining(layout: dict[str, Any], alive: dict[str, int]) -> dict[str, tuple[
             if conv["label"] == "shortcut":
                 left[conv["path"]] = (conv["macs"], conv["params"])
                 continue
-            outputs = 0.0 if dead else alive.get(conv["site"], conv["total"]) / conv["total"]
-            share = 0.0 if dead else chain * outputs
+            outputs = 0.0 if dead else _outputs(conv, alive)
+            share = 0.0 if dead else min(chain, _inputs(conv, alive)) * outputs
             left[conv["path"]] = (conv["macs"] * share, conv["params"] * share)
             chain = outputs
         inputs = 1.0 if residual else chain
     return left
+
+
+def _outputs(conv: dict[str, Any], alive: dict[str, int]) -> float:
+    """Living fraction of a layer's filters or neurons, by whichever site of it is watched."""
+    path = conv["path"]
+    sites = [conv["site"], f"{path}/filter", f"{path}/neuron"]
+    return next((alive[site] for site in sites if site in alive), conv["total"]) / conv["total"]
+
+
+def _inputs(conv: dict[str, Any], alive: dict[str, int]) -> float:
+    """Living fraction of what a layer reads: of its channels, or of its filter shapes."""
+    channels = alive.get(f"{conv['path']}/channel", conv["inputs"]) / conv["inputs"]
+    taps = conv["inputs"] * conv["kernel"] ** 2
+    return min(channels, alive.get(f"{conv['path']}/shape", taps) / taps)
 
 
 def macs_left(layout: dict[str, Any], alive: dict[str, int]) -> float:

@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
-from core import cli_knife
+from core import cli_knife, cli_sweep
 from core import presets as known
 from core.cli_shared import Data, Json, Runs, emit, fail, open_store, say
-from core.config import RunConfig, with_settings
+from core.cli_sweep import Controls, Seeds, whole_numbers
+from core.cli_train import configured, train
 from core.errors import BadInput, WrongMoment
-from core.events import Event
-from core.machine import slots
 from core.runs import home
-from core.runs.control import adopt, check_data, new_run, steer, submit, wait_applied, wake_dispatcher
+from core.runs.control import adopt, new_run, steer, wait_applied, wake_dispatcher
 from core.runs.folder import RunFolder
 from core.runs.store import LIVING, OVER, Run, Store
 
@@ -53,18 +51,6 @@ def main() -> None:
         fail("stopped", 1)
     except typer.TyperException as error:
         fail(getattr(error, "format_message", error.__str__)(), 2)
-
-
-def _config(name: str, settings: list[str] | None) -> RunConfig:
-    pairs: dict[str, Any] = {}
-    for text in settings or []:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise BadInput(f"--set must be key=value; got {text!r}; for example --set epochs=6")
-        pairs[key.strip()] = value.strip()
-    config = with_settings(known.preset(name).config, pairs)
-    check_data(config)
-    return config
 
 
 def document_of(row: Run) -> dict[str, Any]:
@@ -114,20 +100,29 @@ def presets(json_: Json = False) -> None:
 def run(preset: str, set_: Settings = None, json_: Json = False, runs: Runs = None, data: Data = None) -> None:
     """Train in this very process, in the foreground, to the end."""
     store = open_store(runs, data)
-    name = new_run(store, _config(preset, set_), foreground=True)
+    name = new_run(store, configured(preset, set_), foreground=True)
     _train(store, name, json_)
 
 
 @app.command(name="submit")
-def submit_(preset: str, set_: Settings = None, json_: Json = False, runs: Runs = None, data: Data = None) -> None:
-    """Queue a run for the background and return at once."""
+def submit_(
+    preset: str,
+    set_: Settings = None,
+    seeds: Seeds = None,
+    controls: Controls = False,
+    json_: Json = False,
+    runs: Runs = None,
+    data: Data = None,
+) -> None:
+    """Queue a run (or one for each seed, with its controls) for the background and return at once."""
+    from core.runs.families import experiment
+
     store = open_store(runs, data)
-    name = submit(store, _config(preset, set_))
-    emit(
-        {"run": name, "state": store.get(name).state},
-        json_,
-        f"queued {name}; watch it with `python -m core show {name}`",
-    )
+    config = configured(preset, set_)
+    names = experiment(store, config, whole_numbers(seeds) or [config.seed], controls)
+    row = store.get(names[0])
+    words = f"queued {', '.join(names)}; watch it with `python -m core show {names[0]}`"
+    emit({"run": row.id, "state": row.state, "family": row.family, "runs": names}, json_, words)
 
 
 @app.command()
@@ -151,39 +146,8 @@ def resume(run: RunName, json_: Json = False, runs: Runs = None, data: Data = No
     _train(store, row.id, json_)
 
 
-def _take_slot(store: Store, name: str) -> None:
-    waiting = False
-    while not store.claim(name, *home.identity()):
-        store.mark_lost()
-        if not waiting:
-            say.print(f"{name} waits for a slot: {slots()} at a time on this machine")
-            waiting = True
-        time.sleep(0.3)
-
-
 def _train(store: Store, name: str, as_json: bool) -> None:
-    """Take a slot, train with a progress bar, report."""
-    store.wait_for_slot(name, *home.identity())
-    try:
-        _take_slot(store, name)
-    except KeyboardInterrupt:
-        store.set_state(name, "stopped")
-        raise
-    from core.runs.worker import drive
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    with Progress(*columns, console=say) as bar:
-        task = bar.add_task(name, total=1.0, rate="")
-
-        def watch(event: Event) -> None:
-            if event.type == "progress":
-                words = f"epoch {event.epoch}/{event.epochs} · {event.images_per_s:,.0f} images/s"  # type: ignore[attr-defined]
-                bar.update(task, completed=event.fraction, rate=words)  # type: ignore[attr-defined]
-            elif event.type in ("collapsed", "revived"):
-                say.print(f"epoch {event.epoch}: {event.site} {event.type}")  # type: ignore[attr-defined]
-
-        drive(store, name, home.data_dir(), watch)
-    row = store.get(name)
+    row = train(store, name)
     _report(row, as_json)
     if row.state != "finished":
         fail(row.error or f"{name} is {row.state}; `python -m core resume {name}` goes on from its last checkpoint", 1)
@@ -332,3 +296,4 @@ def evidence(
 
 app.command()(cli_knife.inspect)
 app.command()(cli_knife.cut)
+app.command()(cli_sweep.sweep)

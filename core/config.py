@@ -29,6 +29,9 @@ class RunConfig(Frozen):
     preset: str = setting("digits-sss", "Preset", "The preset these settings started from.")
     network: str = setting("resnet20", "Network", "Architecture, by its name in the literature.")
     dataset: str = setting("digits", "Data set", "Real or procedural images to learn from.")
+    source: str = setting(
+        "", "Source", "The run whose weights, or whose shape, the first phase starts from.", max_length=200
+    )
     batch_size: int = setting(64, "Batch size", "Images per step.", unit="images", ge=2, le=65_536)
     seed: int = setting(0, "Seed", "Decides initial weights, order and augmentation.", ge=0, le=2**31 - 1)
     momentum: float = setting(
@@ -83,10 +86,24 @@ class RunConfig(Frozen):
             raise one_of("dataset", name, DATASETS)
         return name
 
+    @field_validator("source")
+    @classmethod
+    def _source_is_a_name(cls, name: str) -> str:
+        if name and not re.fullmatch(r"[\w.-]+", name):
+            raise ValueError(f"must be the name of a run; got {name!r}")
+        return name
+
     @model_validator(mode="after")
-    def _first_phase_has_no_previous(self) -> RunConfig:
-        if self.phases[0].starts_from == "previous":
+    def _phases_start_from_what_there_is(self) -> RunConfig:
+        first, *later = (phase.starts_from for phase in self.phases)
+        if first == "previous":
             raise ValueError("phases.0.starts_from must be 'scratch': no phase comes before the first; got 'previous'")
+        if first in ("source", "shape") and not self.source:
+            raise ValueError(
+                f"source must name a run where the first phase starts from its {'weights' if first == 'source' else 'shape'}; got ''"
+            )
+        if "source" in later:
+            raise ValueError("starts_from can be 'source' in the first phase only; got it later; take 'previous'")
         return self
 
     @property

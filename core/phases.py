@@ -63,8 +63,11 @@ class Phase(Frozen):
         "How the penalty is minimised; default is the method's own: modified-apg for sss, proximal for ssl.",
     )
     epochs: int = setting(60, "Epochs", "Passes over the training images.", unit="epochs", ge=1, le=10_000)
-    starts_from: Literal["scratch", "previous"] = setting(
-        "scratch", "Starts from", "Fresh random weights, or the weights at the end of the phase before."
+    starts_from: Literal["scratch", "previous", "source", "shape"] = setting(
+        "scratch",
+        "Starts from",
+        "Fresh random weights; the weights at the end of the phase before; those of the run named as source; or its shape: "
+        "fresh weights where it has living structures, zeros where it has none, kept zero.",
     )
     lr: float = setting(0.1, "Learning rate", "Step size for weights and factors alike.", gt=0, le=10, source=SSS_PAPER)
     lr_schedule: Schedule = setting("step", "Learning-rate schedule", "How the learning rate falls over the phase.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from core.config import Frozen, Kind, Phase, RunConfig
 from core.errors import one_of
 
@@ -39,7 +41,9 @@ _SHAPES = Phase(
 
 
 def _dense(phase: Phase) -> Phase:
-    return phase.model_copy(update={"method": "dense", "strength_filter": 0.0, "strength_block": 0.0})
+    """The same stretch without structure learning; it freezes nothing, and goes on from what was there."""
+    none = {f"strength_{kind}": 0.0 for kind in get_args(Kind)}
+    return phase.model_copy(update={"method": "dense", "solver": "default", "freeze": "nothing", **none})
 
 
 PRESETS: tuple[Preset, ...] = (
@@ -108,5 +112,12 @@ def preset(name: str) -> Preset:
 
 
 def dense_control(config: RunConfig) -> RunConfig:
-    """The same run without the method: the control that every accuracy is compared with."""
+    """The dense network trained equally long: the control that every accuracy is compared with."""
     return config.model_copy(update={"phases": tuple(_dense(phase) for phase in config.phases), "steering": ()})
+
+
+def scratch_control(config: RunConfig, run: str) -> RunConfig:
+    """The shape that `run` of these settings ends with, trained from fresh weights equally long."""
+    first = config.phases[0]
+    phase = _dense(first).model_copy(update={"name": "from scratch", "epochs": config.epochs, "starts_from": "shape"})
+    return config.model_copy(update={"phases": (phase,), "steering": (), "source": run})

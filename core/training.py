@@ -24,9 +24,11 @@ from core.data import batches, load
 from core.errors import BadInput
 from core.methods import all_sites, start
 from core.methods.base import MethodRun
+from core.methods.freezing import frozen_masks
 from core.networks import build, layout
 from core.networks.remaining import macs_left
 from core.schedules import lr_at, strength_factor
+from core.trained import source_weights
 from core.watching import collapses, evaluate
 
 MEASURE_BUDGET_S = 0.6
@@ -73,6 +75,7 @@ class Training:
         weights = torch.Generator().manual_seed(self.config.seed)
         self.network = build(config.network, **shape, generator=weights)
         self.sites = all_sites(config.phases, self.network)
+        self.learned: float | None = None  # test accuracy before fine-tuning
         self.step = self.epoch = self.phase_index = self.epoch_in_phase = 0
         self.collapsed: set[str] = set()
         self.method: MethodRun
@@ -98,16 +101,35 @@ class Training:
                     return
             if self.phase_index + 1 == len(self.config.phases):
                 break
+            if self.config.phases[self.phase_index + 1].freeze != "nothing":
+                self.learned = cut.accuracy(self.network, self.dataset, "test", self.config.device)
             self._begin_phase(self.phase_index + 1)
         yield from self._finish()
 
-    def _begin_phase(self, index: int) -> dict[str, Any]:
-        """Install the method of phase `index` and a fresh optimizer."""
-        self.phase_index, self.epoch_in_phase = index, 0
+    def _weights_to_start_from(self, index: int) -> dict[str, Tensor]:
+        """Put them into `self.network`; what of it must stay zero: the dead structures of a shape that is learned anew."""
+        start = self.phase.starts_from
         if index:
             self.network = self.method.folded()
-            if self.phase.starts_from == "scratch":
+        elif start in ("source", "shape"):
+            self.network = source_weights(self.folder, self.config.source, self.config, self.dataset)
+        shape = frozen_masks(self.network, "structures") if start == "shape" else {}
+        if start == "shape" or (index and start == "scratch"):
+            for module in self.network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.reset_parameters()
+            with torch.no_grad():
                 self.network.initialise(torch.Generator().manual_seed(self.config.seed))  # type: ignore[operator]
+                for name, mask in shape.items():
+                    self.network.get_parameter(name).masked_fill_(mask, 0.0)
+        return shape
+
+    def _begin_phase(self, index: int, fresh: bool = True) -> dict[str, Any]:
+        """Install the method of phase `index` and a fresh optimizer. `fresh`: not on the way to a checkpoint."""
+        self.phase_index, self.epoch_in_phase = index, 0
+        shape: dict[str, Tensor] = {}
+        if index or fresh:
+            shape = self._weights_to_start_from(index)
         self.network = self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.method = start(self.phase, self.network, self.config.momentum, self.config.weight_decay, self.sites)
         self.optimizer = torch.optim.SGD(
@@ -117,6 +139,7 @@ class Training:
             nesterov=self.config.momentum > 0,
             foreach=True,
         )
+        self.method.frozen |= {name: mask.to(self.device) for name, mask in shape.items()}
         self.average = [tensor.clone() for tensor in averaged_tensors(self.network)] if self.phase.ema else []
         return {}
 
@@ -340,7 +363,7 @@ class Training:
         tensors |= {f"average/{i:05d}": tensor for i, tensor in enumerate(self.average)}
         tensors["order"] = self.order.get_state()
         facts = self._where() | {
-            "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed),
+            "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed), "learned": self.learned,
             "config": self.config.model_dump(mode="json"),
         }  # fmt: skip
         checkpoint.save(self.folder / "checkpoints" / f"{self.epoch:05d}.safetensors", tensors, facts)
@@ -356,7 +379,7 @@ class Training:
         if facts["config"] != self.config.model_dump(mode="json"):
             raise BadInput(f"{file} must be of the same settings as the run; they differ; start a new run instead")
         for index in range(facts["phase"] + 1):
-            self._begin_phase(index)
+            self._begin_phase(index, fresh=False)
         self.step, self.epoch, self.epoch_in_phase = facts["step"], facts["epoch"], facts["epoch_in_phase"]
         self.network.load_state_dict(_part(tensors, "weights/"))
         momenta = _part(tensors, "momentum/")
@@ -370,6 +393,7 @@ class Training:
             tensor.copy_(kept)
         self.method.load_state_tensors(_part(tensors, "method/"))
         self.method.strengths.update(facts["strengths"])
+        self.learned = facts.get("learned")
         self.order.set_state(tensors["order"])
         return facts
 
@@ -382,6 +406,10 @@ class Training:
         counts = self.method.counts(self.method.survival())
         rows = [{"site": s.site, "kind": s.kind, "alive": counts[s.site], "total": s.total} for s in self.method.sites]
         result["accuracy"]["val"] = evaluate(self.network, self.dataset, self.config)[1]
+        if self.learned is not None:  # what was learned is cut as it is, exactly; fine-tuning came after
+            result["accuracy"] |= {
+                "test": self.learned, "compact": self.learned, "finetuned": result["accuracy"]["compact"],
+            }  # fmt: skip
         result |= {
             "survival": rows, "weights_sha256": checkpoint.weights_sha256(trained.state_dict()),
             "conditions": conditions.described(self.config),

@@ -12,10 +12,10 @@ LAYERS = [
     {"networks", "data"},
     {"structure"},
     {"methods"},
-    {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training"}
+    {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
     | {"forms", "weightfile", "weightcentre", "weightorder", "weightmatch"},
     {"runs"},
-    {"cli_shared", "cli_knife", "cli", "__main__"},
+    {"cli_shared", "cli_knife", "cli_train", "cli_sweep", "cli", "__main__"},
 ]
 NAMES_ONLY = {"core.networks.names", "core.data.names"}  # plain lists of names: settings are checked against them
 

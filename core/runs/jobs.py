@@ -12,28 +12,11 @@ from torch import nn
 
 from core import checkpoint, conditions, cut
 from core.config import RunConfig
-from core.data import load
 from core.data.dataset import Dataset
 from core.errors import WrongMoment
 from core.forms import check_suffix, write_form
-from core.methods import start
-from core.networks import build
 from core.runs.folder import RunFolder, write_atomically
-
-
-def trained_network(
-    file: Path, dataset: Dataset | None = None, data: Path | None = None
-) -> tuple[nn.Module, RunConfig, Dataset, int]:
-    """The network of a checkpoint in eval mode, its settings, its data set and the epochs it has seen."""
-    tensors, facts = checkpoint.load(file)
-    config = RunConfig.model_validate(facts["config"])
-    dataset = dataset or load(config.dataset, data)
-    channels, size, _ = dataset.shape
-    network = build(config.network, num_classes=dataset.num_classes, in_channels=channels, image_size=size)
-    method = start(config.phases[facts["phase"]], network, config.momentum, config.weight_decay)
-    weights = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items() if name.startswith("weights/")}
-    method.network.load_state_dict(weights)
-    return method.network.eval(), config, dataset, facts["epoch"]
+from core.trained import trained_network
 
 
 def newest(folder: RunFolder, data: Path | None) -> tuple[nn.Module, RunConfig, Dataset, int]:

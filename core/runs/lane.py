@@ -31,8 +31,8 @@ from core.errors import BadInput, one_of
 from core.forms import rewrite
 from core.runs.folder import RunFolder, write_atomically
 from core.runs.home import identity
-from core.runs.jobs import trained_network
 from core.runs.lane_client import publish
+from core.trained import trained_network
 
 IDLE_S = 600.0
 

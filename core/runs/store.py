@@ -197,10 +197,14 @@ class Store:
             return True
 
     def next_queued(self) -> str | None:
-        """The oldest run waiting for a background worker."""
+        """The oldest run waiting for a background worker whose source, where it starts from one, is not still to come."""
         with self._read() as session:
-            query = select(Run.id).where(Run.state == "queued", ~Run.foreground, ~Run.deleted)
-            return session.scalars(query.order_by(Run.created).limit(1)).first()
+            query = select(Run).where(Run.state == "queued", ~Run.foreground, ~Run.deleted)
+            for row in session.scalars(query.order_by(Run.created)):
+                source = session.get(Run, row.config.get("source") or "")
+                if source is None or source.state in OVER:
+                    return row.id
+            return None
 
     def requeue(self, run: str, *, foreground: bool = False) -> None:
         """A lost, stopped or failed run waits for a slot again; it will go on from its last checkpoint."""

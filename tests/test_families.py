@@ -1,0 +1,171 @@
+"""Families of runs: seeds, controls, sweeps, the search for a strength, and runs that start from another."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import ROOT
+
+from core import training
+from core.config import checked, with_settings
+from core.errors import BadInput
+from core.presets import dense_control, preset, scratch_control
+from core.runs import families
+from core.runs.folder import RunFolder
+from core.runs.store import Store
+from core.trained import trained_network
+
+LENET = with_settings(preset("digits-lenet").config, {"epochs": 2, "measure_every": 0, "threads": 1, "batch_size": 256})
+
+
+@pytest.fixture
+def quiet(tmp_path, monkeypatch):
+    """A store whose queue nobody works on."""
+    monkeypatch.setattr("core.runs.control.ensure_dispatcher", lambda root: None)
+    monkeypatch.setenv("ESPALIER_RUNS", str(tmp_path))
+    return Store(tmp_path)
+
+
+def test_an_experiment_is_a_run_for_each_seed_with_its_controls_in_one_family(quiet):
+    names = families.experiment(quiet, LENET, (3, 4), controls=True)
+    rows = [quiet.get(name) for name in names]
+    assert [row.role for row in rows] == ["method", "dense control", "scratch control"] * 2
+    assert [row.seed for row in rows] == [3, 3, 3, 4, 4, 4] and len({row.family for row in rows}) == 1
+    assert rows[1].parent == rows[2].parent == names[0] and rows[5].config["source"] == names[3]
+
+
+def test_controls_train_as_long_and_learn_nothing():
+    config = checked({
+        "network": "lenet",
+        "phases": [
+            {"method": "ssl", "kinds": ["filter"], "strength_filter": 0.1, "epochs": 3},
+            {"method": "dense", "epochs": 2, "freeze": "structures", "starts_from": "previous"},
+        ],
+    })  # fmt: skip
+    dense, scratch = dense_control(config), scratch_control(config, "some-run")
+    assert dense.epochs == scratch.epochs == 5
+    for control in (dense, scratch):
+        assert {p.method for p in control.phases} == {"dense"} and not any(p.strength_filter for p in control.phases)
+    assert scratch.phases[0].starts_from == "shape" and scratch.source == "some-run"
+    assert {p.freeze for p in dense.phases} == {"nothing"}
+    checked(scratch.model_dump(mode="json"))
+
+
+def test_a_sweep_goes_from_weak_to_strong_and_warm_runs_start_from_the_one_before(quiet):
+    names = families.sweep(quiet, LENET, (2, 0.5, 1), warm=True)
+    rows = [quiet.get(name).config for name in names]
+    full = LENET.phases[0].strength_filter
+    assert [row["phases"][0]["strength_filter"] for row in rows] == [0.5 * full, full, 2 * full]
+    assert [row["source"] for row in rows] == ["", names[0], names[1]]
+    assert [row["phases"][0]["starts_from"] for row in rows] == ["scratch", "source", "source"]
+    with pytest.raises(BadInput, match="must have a phase that learns structure; digits-dense has none"):
+        families.sweep(quiet, preset("digits-dense").config, (1,))
+
+
+def test_a_run_waits_for_the_run_it_starts_from(quiet):
+    first, second = families.sweep(quiet, LENET, (1, 2), warm=True)
+    other = families.experiment(quiet, LENET, (0,), controls=False)[0]
+    assert quiet.next_queued() == first
+    quiet.set_state(first, "running")
+    assert quiet.next_queued() == other
+    quiet.set_state(first, "finished")
+    assert quiet.next_queued() == second
+
+
+@pytest.mark.parametrize("wanted", [0.5, 0.1, 0.9])
+def test_the_search_bisects_until_what_is_left_is_just_below_the_target(wanted):
+    tried = list(families.search(lambda f: SimpleNamespace(left=1 / (1 + f)), lambda run: run.left, wanted, most=30))
+    assert wanted - 0.02 <= tried[-1][1].left <= wanted
+    assert len(tried) < 15 and len({factor for factor, _ in tried}) == len(tried)
+
+
+def test_the_search_stops_after_as_many_runs_as_it_may_train():
+    assert len(list(families.search(lambda f: None, lambda run: 1.0, 0.5, most=4))) == 4
+
+
+def trained(config, folder):
+    return list(training.run(config, folder=folder))[-1].result
+
+
+def test_a_shape_from_scratch_has_the_zeros_of_its_source_and_fresh_weights(tmp_path):
+    pruned = checked(
+        LENET.model_dump(mode="json") | {"phases": [{"method": "prune", "kinds": ["filter"], "keep": 0.4, "epochs": 1}]}
+    )
+    trained(pruned, tmp_path / "first")
+    source, *_ = trained_network(tmp_path / "first" / "checkpoints" / "00001.safetensors")
+    result = trained(scratch_control(pruned, "first").model_copy(update={"seed": 5}), tmp_path / "second")
+    network, *_ = trained_network(tmp_path / "second" / "checkpoints" / "00001.safetensors")
+    dead = (source.conv2.weight == 0).flatten(1).all(1)
+    assert int(dead.sum()) == 30 and torch.equal((network.conv2.weight == 0).flatten(1).all(1), dead)
+    assert not torch.equal(network.conv2.weight, source.conv2.weight)
+    assert result["removed"]["filter"] >= 30 + 12 and result["certificate"]["verdict"] == "exact"
+
+
+def test_a_run_goes_on_from_its_sources_weights_and_says_where_there_are_none(tmp_path):
+    trained(LENET, tmp_path / "first")
+    phase = LENET.phases[0].model_copy(update={"starts_from": "source", "lr": 1e-9})
+    later = LENET.model_copy(update={"source": "first", "phases": (phase,)})
+    trained(later, tmp_path / "second")
+    a, b = (trained_network(tmp_path / n / "checkpoints" / "00002.safetensors")[0] for n in ("first", "second"))
+    assert torch.allclose(a.conv1.weight * a.conv1.factor.view(-1, 1, 1, 1), b.conv1.weight, atol=1e-5)
+    for source, folder, says in (
+        ("nobody", tmp_path / "third", "got 'nobody', which has none"),
+        ("first", None, "got 'first'"),
+    ):
+        with pytest.raises(BadInput, match=f"source must name a run .*{says}"):
+            list(training.run(later.model_copy(update={"source": source}), folder=folder))
+    with pytest.raises(BadInput, match="source must be a run of the same dataset; first has digits"):
+        list(training.run(later.model_copy(update={"dataset": "shapes"}), folder=tmp_path / "fourth"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"source": "a/../b"}, "source must be the name of a run; got 'a/../b'"),
+        ({"phases": [{"starts_from": "shape"}]}, "source must name a run where the first phase starts from its shape"),
+        ({"phases": [{}, {"starts_from": "source"}]}, "starts_from can be 'source' in the first phase only"),
+    ],
+)
+def test_a_source_that_cannot_be_is_one_sentence(settings, says):
+    with pytest.raises(BadInput, match=says):
+        checked(settings)
+
+
+def test_after_fine_tuning_the_accuracies_before_and_after_stand_side_by_side(tmp_path):
+    config = checked(LENET.model_dump(mode="json") | {
+        "phases": [
+            {"method": "prune", "kinds": ["filter"], "keep": 0.3, "epochs": 1},
+            {"method": "dense", "freeze": "structures", "epochs": 3, "starts_from": "previous"},
+        ]
+    })  # fmt: skip
+    accuracy = trained(config, tmp_path / "run")["accuracy"]
+    assert accuracy["test"] == accuracy["compact"] != accuracy["finetuned"]
+    network, _, dataset, _ = trained_network(tmp_path / "run" / "checkpoints" / "00001.safetensors")
+    from core.cut import accuracy as measured
+
+    assert accuracy["test"] == measured(network, dataset, "test")
+    assert trained(LENET, tmp_path / "plain")["accuracy"]["finetuned"] is None
+
+
+def test_the_command_searches_for_a_strength_and_tells_what_it_tried(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "core", "sweep", "digits-lenet", "--set", "epochs=2", "--set", "batch_size=512", "--target", "macs=0.9", "--most", "2", "--runs", str(tmp_path), "--json"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["target"] == {"macs": 0.9} and 1 <= len(document["tried"]) <= 2
+    assert document["runs"] == [t["run"] for t in document["tried"]] and len(set(document["runs"])) == len(
+        document["runs"]
+    )
+    assert RunFolder(tmp_path / document["runs"][0]).compact.exists()
+    refused = subprocess.run(
+        [sys.executable, "-m", "core", "sweep", "digits-lenet", "--target", "ms=3", "--runs", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 2 and "--target must be macs=FRACTION between 0 and 1; got 'ms=3'" in refused.stderr

@@ -80,9 +80,7 @@ def _stages(view: RunView, alive: dict[str, np.ndarray]) -> list[dict[str, Any]]
 
 
 def _shown(view: RunView, site: str) -> bool:
-    return any(
-        p["method"] != "dense" and "filter" in p["kinds"] for p in view.started["config"]["phases"]
-    ) or site.endswith("/block")
+    return any(p["method"] != "dense" for p in view.started["config"]["phases"]) or site.endswith("/block")
 
 
 def died(counts: np.ndarray) -> int | None:

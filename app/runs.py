@@ -41,6 +41,19 @@ def newest_run() -> str | None:
     return rows[0].id if rows else None
 
 
+KIND_WORDS = {
+    "filter": "filters", "channel": "channels", "shape": "filter shapes", "kernel2d": "2-D filters", "layer": "layers",
+    "group": "conv groups", "block": "blocks", "weight": "weights",
+}  # fmt: skip
+
+
+def learned_kinds(phase: dict[str, Any]) -> set[str]:
+    """The kinds of site that a phase drives to zero; neurons go with filters."""
+    if phase.get("method", "dense") in ("dense", "prune"):
+        return set()
+    return set(phase["kinds"]) | ({"neuron"} if "filter" in phase["kinds"] else set())
+
+
 class RunView:
     """What a run recorded so far, kept between looks; `refresh` reads only what is newer."""
 
@@ -130,8 +143,9 @@ class RunView:
         )
 
     def survival(self) -> pd.DataFrame:
-        """Living fraction 0-1, sites x epochs, blocks left out."""
-        sites = [s for s in self.sites if s["kind"] != "block"] or self.sites
+        """Living fraction 0-1, sites x epochs: filters and neurons, and whatever else some phase learns, but no blocks."""
+        kinds = {"filter", "neuron", "group"}.union(*(learned_kinds(p) for p in self._phases())) - {"block"}
+        sites = [s for s in self.sites if s["kind"] in kinds] or self.sites
         table = self.counts().loc[[s["site"] for s in sites]] if sites else pd.DataFrame()
         return table.div([s["total"] for s in sites], axis=0) if sites else table
 
@@ -153,22 +167,34 @@ class RunView:
             "table", lambda: pd.DataFrame([{c: e[c] for c in columns} for e in self.epochs], columns=columns)
         )
 
+    def _phases(self) -> list[dict[str, Any]]:
+        return self.started["config"]["phases"] if self.started else []
+
+    def phase(self) -> dict[str, Any]:
+        """The settings of the phase of the newest epoch; empty before the start."""
+        return self._phases()[self.epochs[-1]["phase"] if self.epochs else 0] if self.started else {}
+
     def learns(self, site: str) -> bool:
-        """Whether the phase of the newest epoch drives that site's factors."""
-        if not self.started:
-            return False
-        phase = self.started["config"]["phases"][self.epochs[-1]["phase"] if self.epochs else 0]
-        kind = "block" if site.endswith("/block") else "filter"
-        return phase["method"] != "dense" and kind in phase["kinds"]
+        """Whether the phase of the newest epoch drives that site's units to zero."""
+        kind = next((s["kind"] for s in self.sites if s["site"] == site), site.rpartition("/")[2])
+        return bool(self.started) and kind in learned_kinds(self.phase())
+
+    def steerable(self) -> list[str]:
+        """The kinds whose strength a person can change now."""
+        present = {"filter" if s["kind"] == "neuron" else s["kind"] for s in self.sites} | {"weight"}
+        return [kind for kind in self.phase().get("kinds", ()) if kind in learned_kinds(self.phase()) & present]
+
+    def penalised(self) -> str:
+        """What the penalty of the phase acts on."""
+        return {"sss": "factor", "slimming": "scale", "l1": "weight"}.get(self.phase().get("method", ""), "norm")
 
     def noun(self, site: str) -> str:
         """What a site's recorded values are."""
-        return "factor" if self.learns(site) else "norm"
+        return self.penalised() if self.learns(site) else "norm"
 
     def markers(self) -> list[dict[str, Any]]:
         """Steering events on the epoch axis."""
         steps = max(1, self.epochs[1]["step"]) if len(self.epochs) > 1 else 1
-        words = {"filter": "filters", "block": "blocks"}
         merged: list[dict[str, Any]] = []
         for event in (e for e in self.log if e["type"] == "steered"):
             last = merged[-1] if merged else None
@@ -179,7 +205,7 @@ class RunView:
         return [
             {
                 "epoch": e["step"] / steps,
-                "label": f"strength on {words.get(e['kind'], e['kind'])} {e['before']:g} → {e['value']:g}",
+                "label": f"strength on {KIND_WORDS.get(e['kind'], e['kind'])} {e['before']:g} → {e['value']:g}",
             }
             for e in merged
         ]

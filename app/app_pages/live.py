@@ -13,7 +13,7 @@ from app.app_pages.prediction import prediction
 from app.components.live_chart import plotly_loader
 from app.glossary import glossary_row
 from app.guard import guarded
-from app.runs import RunView, is_living, row_of, store, view_of
+from app.runs import KIND_WORDS, RunView, is_living, row_of, store, view_of
 from core.errors import BadInput, WrongMoment
 from core.runs.control import resume_in_background, steer
 from core.runs.store import Run
@@ -93,11 +93,7 @@ def _controls(row: Run, view: RunView) -> None:
     with theme.card(
         "Steer", "What you change here takes effect at the next step and is marked on every time axis.", key="steer"
     ):
-        kinds = [
-            k
-            for k in ("filter", "block")
-            if any((s["kind"] == "block") == (k == "block") and view.learns(s["site"]) for s in view.sites)
-        ]
+        kinds = view.steerable()
         columns = st.columns([1, 1, 1.3, *[2.2] * len(kinds)], vertical_alignment="bottom")
         paused = row.state == "paused"
         columns[0].button(
@@ -127,7 +123,7 @@ def _controls(row: Run, view: RunView) -> None:
 
 def _strength(column: Any, row: Run, view: RunView, kind: str) -> None:
     """A slider of the strength of one kind; its position is what the newest change asked for."""
-    start = row.config["phases"][0][f"strength_{kind}"]
+    start = view.phase().get(f"strength_{kind}", 0.0)
     asked = [c.value for c in store().controls(row.id) if c.control == "strength" and c.kind == kind]
     now = asked[-1] if asked else start
     factors = (
@@ -145,8 +141,8 @@ def _strength(column: Any, row: Run, view: RunView, kind: str) -> None:
     if now in factors and st.session_state.get(key) != now:
         st.session_state[key] = now  # asked elsewhere: another tab, the command line
     column.select_slider(
-        f"Strength on {kind}s", factors, key=key, on_change=_set_strength, args=(row.id, kind, key),
-        format_func=lambda v: f"{v:g}", help="The L1 weight gamma: how hard factors are pushed towards zero. The schedule scales it over the run.",
+        f"Strength on {KIND_WORDS[kind]}", factors, key=key, on_change=_set_strength, args=(row.id, kind, key),
+        format_func=lambda v: f"{v:g}", help=f"How hard the penalty pushes {view.penalised()}s towards zero. The schedule scales it over the run.",
     )  # fmt: skip
 
 

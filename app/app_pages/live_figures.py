@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import charts, sentences, speed_charts, theme
 from app.app_pages import parts
-from app.runs import RunView
+from app.runs import KIND_WORDS, RunView
 
 SWINGS = "Swings are normal while the learning rate is high: batch norm's running statistics lag behind the weights."
 SHRINK = "Factors start at 1; every step pulls them down by rate times strength. At exactly zero a filter is dead. Click a block above for another layer."
@@ -106,5 +106,5 @@ def _words(event: dict[str, Any]) -> str:
     if kind == "revived":
         return f"↺ {parts.short(event['site'])} came back"
     if kind == "steered":
-        return f"strength on {event['kind']}s {event['before']:g} → {event['value']:g}"
+        return f"strength on {KIND_WORDS.get(event['kind'], event['kind'])} {event['before']:g} → {event['value']:g}"
     return str(event.get("text") or kind)

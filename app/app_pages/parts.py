@@ -233,10 +233,11 @@ def short(site: str) -> str:
     """`1.1 conv1` of `stage1.0.conv1/filter`."""
     path, _, kind = site.partition("/")
     parts = path.split(".")
+    more = "" if kind in ("filter", "neuron") else f" {kind}"
     if parts[0].startswith("stage") and len(parts) > 1 and parts[1].isdigit():
         block = f"{parts[0].removeprefix('stage')}.{int(parts[1]) + 1}"
-        return f"{block} {kind}" if len(parts) == 2 else f"{block} {'.'.join(parts[2:])}"
-    return path
+        return f"{block} {kind}" if len(parts) == 2 else f"{block} {'.'.join(parts[2:])}{more}"
+    return f"{path}{more}"
 
 
 def stage_rows(view: RunView) -> list[tuple[str, int]]:
@@ -253,7 +254,7 @@ def stage_rows(view: RunView) -> list[tuple[str, int]]:
 
 def stage_shares(view: RunView) -> pd.DataFrame:
     """Share of filters alive, epochs x stages."""
-    counts, totals = view.counts(), {s["site"]: s["total"] for s in view.sites if s["kind"] != "block"}
+    counts, totals = view.counts(), {s["site"]: s["total"] for s in view.sites if s["kind"] in ("filter", "neuron")}
     columns = {}
     for stage in view.layout["stages"]:
         sites = [s for s in totals if s.startswith(f"{stage['path']}.")]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from filelock import FileLock, Timeout
 
-from core.config import RunConfig, checked
+from core.config import Kind, RunConfig, checked
 from core.controls import CONTROLS
 from core.data import missing
 from core.data.names import DATASETS
@@ -136,8 +136,8 @@ def steer(store: Store, run: str, control: str, argument: str | None = None) -> 
     if control != "strength":
         return store.ask(run, control)
     kind, _, text = (argument or "").partition("=")
-    if kind not in ("filter", "block"):
-        raise one_of("strength KIND=VALUE: kind", kind, ("filter", "block"))
+    if kind not in get_args(Kind):
+        raise one_of("strength KIND=VALUE: kind", kind, get_args(Kind))
     try:
         value = float(text)
     except ValueError:

@@ -75,6 +75,7 @@ class Training:
         weights = torch.Generator().manual_seed(self.config.seed)
         self.network = build(config.network, **shape, generator=weights)
         self.sites = all_sites(config.phases, self.network)
+        self.draws = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p for m in self.network.modules())
         self.learned: float | None = None  # test accuracy before fine-tuning
         self.step = self.epoch = self.phase_index = self.epoch_in_phase = 0
         self.collapsed: set[str] = set()
@@ -221,6 +222,10 @@ class Training:
         lr = lr_at(self.phase, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        if (
+            self.draws
+        ):  # dropout draws from torch's own generator: from the seed and the step, so that a run can be repeated
+            torch.default_generator.manual_seed((self.config.seed << 32) + self.step)
         self.method.at_(progress)
         self.method.gradient_elsewhere_(lambda: self._pass_elsewhere(images, labels))
         logits, loss = self._loss(images, labels)

@@ -13,7 +13,7 @@ LAYERS = [
     {"structure"},
     {"methods"},
     {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
-    | {"forms", "weightfile", "weightcentre", "weightorder", "weightmatch"},
+    | {"forms", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"},
     {"runs"},
     {"cli_shared", "cli_knife", "cli_train", "cli_sweep", "cli", "__main__"},
 ]

@@ -372,3 +372,15 @@ def test_one_strength_means_the_same_penalty_for_every_kind():
     by_hand += sum(0.1 * g.norms().double().sum() for g in groups if g.kind == "shape")
     assert float(lasso.penalty(groups, {"filter": 0.3, "shape": 0.1})) == pytest.approx(float(by_hand), rel=1e-6)
     assert isinstance(network.conv1, nn.Conv2d)
+
+
+def test_a_network_with_dropout_is_repeated_to_the_bit_and_goes_on_where_it_stopped(tmp_path):
+    chosen = checked({
+        "network": "convnet", "dataset": "digits", "measure_every": 0, "threads": 1, "batch_size": 256,
+        "phases": [phase(epochs=2)],
+    })  # fmt: skip
+    whole = finished(chosen, folder=tmp_path / "whole")["weights_sha256"]
+    for event in training.run(chosen, folder=tmp_path / "cut"):
+        if event.type == "checkpointed" and event.epoch == 1:
+            break
+    assert list(training.run(chosen, folder=tmp_path / "cut", resume=True))[-1].result["weights_sha256"] == whole

@@ -19,6 +19,10 @@ CASES = [
     ("resnet29-preact", {"filter", "block"}),
     ("vgg11", {"filter"}),
     ("lenet", {"filter"}),
+    ("mlp", {"filter"}),
+    ("convnet", {"filter"}),
+    ("wrn-14-1", {"filter", "block"}),
+    ("resnext20", {"group", "block"}),
 ]
 
 
@@ -46,6 +50,13 @@ def images(size: int = 16) -> torch.Tensor:
     return torch.randn(6, 3, size, size, generator=torch.Generator().manual_seed(6))
 
 
+def times(output: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """The activation times its factors: one per channel, one for all, or one per run of channels (a conv group)."""
+    if factor.numel() > 1:
+        factor = torch.stack([factor[c * factor.numel() // output.shape[1]] for c in range(output.shape[1])])
+    return output * (factor.view(1, -1, 1, 1) if output.dim() == 4 else factor)
+
+
 @pytest.mark.parametrize(("name", "kinds"), CASES)
 def test_factors_of_one_change_nothing_and_share_the_parameters(name, kinds):
     network = made(name).eval()
@@ -68,6 +79,7 @@ def test_folding_keeps_every_bit_of_the_output(name, kinds, dtype, memory_format
     folded = fold(network)
     with torch.no_grad():
         assert torch.equal(folded(x), network(x))
+    assert not [m for m in folded.modules() if hasattr(m, "per_factor")]
     assert {type(m) for m in folded.modules()} & {FactorBatchNorm2d, FactorConv2d, FactorLinear} == set()
     assert not [path for path, _ in folded.named_parameters() if "factor" in path]
     assert all(p.dtype == dtype and p.requires_grad and p.is_leaf for p in folded.parameters())
@@ -85,7 +97,7 @@ def test_a_factor_equals_multiplying_the_activation(name, kinds):
             factor = factors[s.site].detach()
 
             def scale(module, inputs, output, factor=factor):
-                return output * (factor.view(1, -1, 1, 1) if output.dim() == 4 else factor)
+                return times(output, factor)
 
             plain.get_submodule(s.module).register_forward_hook(scale)
     x = images().double()
@@ -102,11 +114,12 @@ def test_gradients_of_factors_and_training_statistics_are_those_of_the_scaled_ac
         if s.site in twins:
 
             def scale(module, inputs, output, factor=twins[s.site]):
-                return output * (factor.view(1, -1, 1, 1) if output.dim() == 4 else factor)
+                return times(output, factor)
 
             plain.get_submodule(s.module).register_forward_hook(scale)
     labels = torch.tensor([0, 1, 2, 3, 4, 0])
     for one in (network, plain):
+        torch.manual_seed(7)  # ConvNet has a dropout
         F.cross_entropy(one(images().double()), labels).backward()
     for site, factor in factors.items():
         torch.testing.assert_close(factor.grad, twins[site].grad, rtol=1e-7, atol=1e-10)
@@ -137,12 +150,17 @@ def test_sites_carry_the_agreed_names_and_sizes():
     assert list(basic)[:2] == ["stage1.0.conv1/filter", "stage1.0/block"] and len(basic) == 18
     assert basic["stage3.2.conv1/filter"] == (64,) and basic["stage3.2/block"] == (1,)
     assert list(sizes("resnet29-preact", {"filter"}))[:2] == ["stage1.0.conv1/filter", "stage1.0.conv2/filter"]
+    grouped = sizes("resnext20", {"group", "block"})
+    assert list(grouped)[:2] == ["stage1.0.conv2/group", "stage1.0/block"] and len(grouped) == 12
+    assert grouped["stage3.1.conv2/group"] == (32,) and grouped["stage3.1/block"] == (1,)
+    assert list(sizes("resnet50", {"filter"}))[-1] == "stage4.2.conv2/filter"
     assert list(sizes("vgg16", {"filter"}))[-1] == "features.stage5.2.conv/filter"
 
 
-def test_a_network_with_factors_can_be_traced_in_eval_mode():
-    network = made("resnet29-preact").eval()
-    spread(install(network, {"filter", "block"}))
+@pytest.mark.parametrize(("name", "kinds"), [("resnet29-preact", {"filter", "block"}), ("resnext20", {"group"})])
+def test_a_network_with_factors_can_be_traced_in_eval_mode(name, kinds):
+    network = made(name).eval()
+    spread(install(network, kinds))
     with torch.no_grad():
         assert torch.equal(torch.fx.symbolic_trace(network)(images()), network(images()))
 
@@ -150,7 +168,7 @@ def test_a_network_with_factors_can_be_traced_in_eval_mode():
 def test_what_cannot_carry_a_factor_is_refused():
     with pytest.raises(BadInput, match=r"scaling factors of VGG must be of a kind that it has \(filter\); got block"):
         install(made("vgg11"), {"block"})
-    with pytest.raises(BadInput, match=r"kind of scaling factor must be one of block, filter; got 'shape'"):
+    with pytest.raises(BadInput, match=r"kind of scaling factor must be one of block, filter, group; got 'shape'"):
         install(made("vgg11"), {"shape"})
     network = made("resnet20")
     install(network, {"block"})

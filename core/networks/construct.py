@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from core.errors import BadInput, one_of
-from core.networks import lenet, preact, resnet, vgg
+from core.networks import bottleneck, caffenet, convnet, lenet, mlp, peleenet, preact, resnet, vgg, wide
 from core.networks.describe import Outline, Structure
 from core.networks.names import NAMES, SPECS, NetworkSpec
 
@@ -20,6 +20,12 @@ _FAMILIES: dict[str, Callable[[NetworkSpec, int, int, int], nn.Module]] = {
     "preact": preact.make,
     "vgg": vgg.make,
     "lenet": lenet.make,
+    "mlp": mlp.make,
+    "convnet": convnet.make,
+    "bottleneck": bottleneck.make,
+    "wide": wide.make,
+    "caffenet": caffenet.make,
+    "peleenet": peleenet.make,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Skip = Literal["identity", "pad", "projection", "none"]
+Skip = Literal["identity", "pad", "projection", "concat", "none"]  # concat: the input goes on beside what is appended
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Structure:
 
     ``module`` is the path of the module that carries the factor: the BatchNorm behind the layer, or the layer itself
     where no norm follows. ``layer`` is the convolution or linear layer whose outputs are the units; of a block, the
-    last one of its branch. ``total`` counts the units; a block is one.
+    last one of its branch. ``total`` counts the units; a block is one. A group is a conv group (cardinality).
     """
 
     site: str
@@ -45,9 +45,10 @@ class Outline:
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution or linear layer: ``total`` outputs from ``inputs``, at ``size`` x ``size`` output pixels.
+    """A convolution or linear layer: ``total`` units, each reading ``inputs``, at ``size`` x ``size`` output pixels.
 
-    ``site`` is where its filters or neurons live; None for shortcut convolutions and for the class scores.
+    ``site`` is where its units live: filters or neurons, or conv groups where the network learns those; None for shortcut
+    convolutions and for the class scores.
     ``macs`` are multiply-accumulates for one image; ``params`` are its own weights and biases, norms not counted.
     """
 

@@ -1,9 +1,9 @@
-"""Scaling factors on filters, neurons and blocks (Sparse Structure Selection, Huang & Wang, ECCV 2018).
+"""Scaling factors on filters, neurons, conv groups and blocks (Sparse Structure Selection, Huang & Wang, ECCV 2018).
 
 A factor of 0 switches its structure off. It never multiplies activations: it scales the affine vectors of the
 BatchNorm behind the structure, or the weights and biases of the layer where no norm follows, which gives the same
-function for the price of multiplying a few small tensors. A module carries one factor vector: one number per output,
-or a single one for all.
+function for the price of multiplying a few small tensors. A module carries one factor vector: one number per output, one
+per conv group, or a single one for all.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from core.errors import BadInput, one_of
 if TYPE_CHECKING:
     from core.networks.construct import Described
 
-KINDS = {"filter": ("filter", "neuron"), "block": ("block",)}
+KINDS = {"filter": ("filter", "neuron"), "group": ("group",), "block": ("block",)}
 
 
 class FactorBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm with ``factor * weight`` and ``factor * bias``; ``factor`` is (C,) or (1,)."""
+    """BatchNorm with ``factor * weight`` and ``factor * bias``; ``factor`` is (C,), (1,), or (conv groups,)."""
 
     factor: nn.Parameter
+    per_factor: int = 1  # channels that share a factor, where there is one per conv group
     momentum: float
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -40,7 +41,8 @@ class FactorBatchNorm2d(nn.BatchNorm2d):
 
     def scaled(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The affine vectors that count, each (C,)."""
-        return self.factor * self.weight, self.factor * self.bias
+        factor = self.factor if self.per_factor == 1 else self.factor.repeat_interleave(self.per_factor)
+        return factor * self.weight, factor * self.bias
 
 
 class FactorConv2d(nn.Conv2d):
@@ -82,8 +84,8 @@ _PLAIN = {factored: plain for plain, factored in _FACTORED.items()}
 def install(network: nn.Module, kinds: Set[str]) -> dict[str, nn.Parameter]:
     """Put factors of value 1 into ``network``, in place, and return them by site, in forward order.
 
-    ``kinds``: "filter" (filters, and neurons in linear layers), "block", or both. The function computed is unchanged.
-    The modules named by ``network.structures()`` keep their parameters, only their class changes.
+    ``kinds``: some of "filter" (filters, and neurons in linear layers), "group" (conv groups) and "block". The function
+    computed is unchanged. The modules named by ``network.structures()`` keep their parameters, only their class changes.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -106,6 +108,8 @@ def attach(module: nn.Module, num_factors: int, path: str = "module") -> nn.Para
         raise BadInput(f"{path} must be {rule} to carry one; got {type(module).__name__}")
     module.__class__ = _FACTORED[type(module)]
     weight = cast(torch.Tensor, module.weight)
+    if isinstance(module, FactorBatchNorm2d) and num_factors > 1:
+        module.per_factor = module.num_features // num_factors
     factor = nn.Parameter(torch.ones(num_factors, dtype=weight.dtype, device=weight.device))
     module.register_parameter("factor", factor)
     return factor
@@ -125,5 +129,6 @@ def fold(network: nn.Module) -> nn.Module:
             module.weight = nn.Parameter(weight)
             if bias is not None:
                 module.bias = nn.Parameter(bias)
+            module.__dict__.pop("per_factor", None)
             cast(nn.Module, module).__class__ = _PLAIN[type(module)]
     return folded

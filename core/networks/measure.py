@@ -8,17 +8,19 @@ import torch
 from torch import nn
 
 from core.networks.construct import Described
-from core.networks.describe import Block, BlockOutline, Conv, Layout, Stage
+from core.networks.describe import Block, BlockOutline, Conv, Layout, Stage, Structure
 
 
 def layout(name: str, skeleton: nn.Module, in_channels: int, image_size: int) -> Layout:
     """What the screen draws of ``skeleton``, a network on the meta device."""
     network = cast(Described, skeleton)
     outline, sizes = network.outline(), _output_sizes(skeleton, in_channels, image_size)
-    block_sites = {s.layer: s.site for s in network.structures() if s.kind == "block"}
+    structures = network.structures()
+    block_sites = {s.layer: s.site for s in structures if s.kind == "block"}
+    groups = {s.layer: s for s in structures if s.kind == "group"}
 
     def conv(path: str, with_site: bool = True) -> Conv:
-        return _conv(path, skeleton.get_submodule(path), sizes[path], with_site)
+        return _conv(path, skeleton.get_submodule(path), sizes[path], with_site, groups.get(path))
 
     def block(seen: BlockOutline, label: str) -> Block:
         convs = [conv(path) for path in seen.convs]
@@ -61,13 +63,13 @@ def _output_sizes(skeleton: nn.Module, in_channels: int, image_size: int) -> dic
     return sizes
 
 
-def _conv(path: str, module: nn.Module, size: int, with_site: bool) -> Conv:
+def _conv(path: str, module: nn.Module, size: int, with_site: bool, groups: Structure | None) -> Conv:
     assert isinstance(module, nn.Conv2d | nn.Linear)
-    total, weights = module.weight.shape[0], module.weight.numel()
+    total, weights = groups.total if groups else module.weight.shape[0], module.weight.numel()
     kind, kernel = ("filter", module.kernel_size[0]) if isinstance(module, nn.Conv2d) else ("neuron", 1)
     return Conv(
         path=path,
-        site=f"{path}/{kind}" if with_site else None,
+        site=groups.site if groups else f"{path}/{kind}" if with_site else None,
         label="shortcut" if "shortcut" in path.split(".") else path.split(".")[-1],
         total=total,
         inputs=module.weight.shape[1],

@@ -27,6 +27,12 @@ _PREACTS = {
     f"resnet{depth}-preact": NetworkSpec("preact", depth, "bottleneck", f"ResNet-{depth}, pre-activation bottlenecks")
     for depth in (20, 29, 56, 83, 110, 164)
 }
+_WIDE = {
+    f"wrn-{depth}-{widening}": NetworkSpec(
+        "wide", depth, str(widening), f"WRN-{depth}-{widening}, parameter-free shortcuts"
+    )
+    for depth, widening in ((14, 1), (14, 4), (14, 8), (32, 1), (32, 2), (32, 4))
+}
 
 SPECS: dict[str, NetworkSpec] = {
     **_RESNETS,
@@ -35,5 +41,14 @@ SPECS: dict[str, NetworkSpec] = {
     "vgg11": NetworkSpec("vgg", 11, "norm", "VGG-11 with BatchNorm and one linear layer"),
     "vgg16": NetworkSpec("vgg", 16, "norm", "VGG-16 with BatchNorm and one linear layer"),
     "lenet": NetworkSpec("lenet", 4, "caffe", "LeNet 20-50-500"),
+    "mlp": NetworkSpec("mlp", 3, "relu", "Perceptron with 500 and 300 hidden neurons"),
+    "convnet": NetworkSpec("convnet", 4, "caffe", "ConvNet 32-32-64, Caffe's cifar10_full"),
+    "resnext20": NetworkSpec("bottleneck", 20, "32x1d", "ResNeXt-20, 32 conv groups"),
+    "resnext164": NetworkSpec("bottleneck", 164, "32x1d", "ResNeXt-164, 32 conv groups"),
+    **_WIDE,
+    "resnet50": NetworkSpec("bottleneck", 50, "bottleneck", "ResNet-50, ImageNet form"),
+    "resnext50": NetworkSpec("bottleneck", 50, "32x4d", "ResNeXt-50 32x4d, ImageNet form"),
+    "caffenet": NetworkSpec("caffenet", 8, "caffe", "CaffeNet (AlexNet), images of 67 pixels and more"),
+    "peleenet": NetworkSpec("peleenet", 114, "norm", "PeleeNet"),
 }
 NAMES: tuple[str, ...] = tuple(SPECS)

@@ -7,6 +7,7 @@ The exact count of the network that is really cut comes from `core.structure.cos
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 
@@ -16,12 +17,15 @@ def remaining(layout: dict[str, Any], alive: dict[str, int]) -> dict[str, tuple[
     inputs = 1.0  # living fraction of what a plain chain hands on
     for convs, residual, dead in _blocks(layout, alive):
         chain = 1.0 if residual else inputs
-        for conv in convs:
+        for conv, after in zip_longest(convs, convs[1:]):
             if conv["label"] == "shortcut":
                 left[conv["path"]] = (conv["macs"], conv["params"])
                 continue
             outputs = 0.0 if dead else _outputs(conv, alive)
-            share = 0.0 if dead else min(chain, _inputs(conv, alive)) * outputs
+            if after is not None and _in_groups(after):
+                outputs *= _outputs(after, alive)  # a dead conv group reads nothing
+            read = 1.0 if _in_groups(conv) else chain  # a conv group has inputs of its own
+            share = 0.0 if dead else min(read, _inputs(conv, alive)) * outputs
             left[conv["path"]] = (conv["macs"] * share, conv["params"] * share)
             chain = outputs
         inputs = 1.0 if residual else chain
@@ -29,9 +33,9 @@ def remaining(layout: dict[str, Any], alive: dict[str, int]) -> dict[str, tuple[
 
 
 def _outputs(conv: dict[str, Any], alive: dict[str, int]) -> float:
-    """Living fraction of a layer's filters or neurons, by whichever site of it is watched."""
+    """Living fraction of a layer's conv groups, filters or neurons, by whichever site of it is watched."""
     path = conv["path"]
-    sites = [conv["site"], f"{path}/filter", f"{path}/neuron"]
+    sites = [conv["site"]] if _in_groups(conv) else [conv["site"], f"{path}/filter", f"{path}/neuron"]
     return next((alive[site] for site in sites if site in alive), conv["total"]) / conv["total"]
 
 
@@ -45,6 +49,10 @@ def _inputs(conv: dict[str, Any], alive: dict[str, int]) -> float:
 def macs_left(layout: dict[str, Any], alive: dict[str, int]) -> float:
     """Multiply-accumulates per image that the learned zeros leave (an estimate, see the module)."""
     return sum(macs for macs, _ in remaining(layout, alive).values())
+
+
+def _in_groups(conv: dict[str, Any]) -> bool:
+    return str(conv["site"]).endswith("/group")
 
 
 def _blocks(layout: dict[str, Any], alive: dict[str, int]) -> Iterator[tuple[list[dict[str, Any]], bool, bool]]:

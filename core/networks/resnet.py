@@ -18,14 +18,15 @@ from core.networks.staged import Staged
 
 
 class PadShortcut(nn.Module):
-    """The parameter-free shortcut: every second row and column, then ``extra`` zero channels at the end."""
+    """The parameter-free shortcut: every ``stride``-th row and column, then ``extra`` zero channels at the end."""
 
-    def __init__(self, extra: int) -> None:
+    def __init__(self, extra: int, stride: int = 2) -> None:
         super().__init__()
-        self.extra = extra
+        self.extra, self.stride = extra, stride
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.extra))  # (N, C + extra, H/2, W/2)
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, 0, self.extra))  # (N, C + extra, H/stride, W/stride)
 
 
 class BasicBlock(nn.Module):

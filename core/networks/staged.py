@@ -1,4 +1,4 @@
-"""What the CIFAR ResNets share: a stem `conv`, stages `stage1` to `stage3` of blocks that describe themselves, a head `fc`."""
+"""What residual networks share: a stem `conv`, stages `stage1`, `stage2`, ... of blocks that describe themselves, a head `fc`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Protocol, cast
 from torch import nn
 
 from core.networks.describe import BlockOutline, Outline, Structure
-
-STAGES = ("stage1", "stage2", "stage3")
 
 
 class DescribedBlock(Protocol):
@@ -22,16 +20,21 @@ class DescribedBlock(Protocol):
 
 
 class Staged(nn.Module):
-    """A network of three stages of residual blocks."""
+    """A network of stages of residual blocks."""
 
     def structures(self) -> list[Structure]:
         """Where scaling factors may sit, in forward order."""
-        return [s for name in STAGES for path, block in self._blocks(name) for s in block.structures(path)]
+        return [s for name in self._stages() for path, block in self._blocks(name) for s in block.structures(path)]
 
     def outline(self) -> Outline:
         """The network by paths, for drawing."""
-        stages = tuple((name, tuple(block.outline(path) for path, block in self._blocks(name))) for name in STAGES)
+        stages = tuple(
+            (name, tuple(block.outline(path) for path, block in self._blocks(name))) for name in self._stages()
+        )
         return Outline(("conv",), stages, ("fc",))
+
+    def _stages(self) -> list[str]:
+        return [name for name, _ in self.named_children() if name.startswith("stage")]
 
     def _blocks(self, stage: str) -> list[tuple[str, DescribedBlock]]:
         children = enumerate(self.get_submodule(stage).children())

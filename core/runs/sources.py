@@ -29,7 +29,12 @@ from core.weightfile import our_own, read_weights
 from core.weightmatch import classes_and_channels, load_into
 
 FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-NATURAL_SIZE = {"lenet": 28}  # pixels on a side; 32 for the others
+NATURAL_SIZE = {
+    "lenet": 28,
+    "mlp": 28,
+    "caffenet": 227,
+    **dict.fromkeys(("resnet50", "resnext50", "peleenet"), 224),
+}  # else 32
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from core.data.names import NAMES as DATASETS
+from core.data.names import CHOICES as DATASETS
+from core.data.names import folder_named
 from core.errors import BadInput, one_of
 from core.networks.names import NAMES as NETWORKS
 from core.phases import SSS_PAPER, Frozen, Kind, Method, Phase, Steer, setting
@@ -82,6 +83,8 @@ class RunConfig(Frozen):
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, name: str) -> str:
+        if (folder := folder_named(name)) is not None:
+            return str(folder)
         if name not in DATASETS:
             raise one_of("dataset", name, DATASETS)
         return name

@@ -15,9 +15,13 @@ LAYERS = [
     {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
     | {"forms", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"},
     {"runs"},
-    {"cli_shared", "cli_knife", "cli_train", "cli_sweep", "cli", "__main__"},
+    {"cli_shared", "cli_data", "cli_knife", "cli_train", "cli_sweep", "cli", "__main__"},
 ]
-NAMES_ONLY = {"core.networks.names", "core.data.names"}  # plain lists of names: settings are checked against them
+NAMES_ONLY = {
+    "core.networks.names",
+    "core.data.names",
+    "core.data.augment",
+}  # plain lists of names: settings are checked against them
 
 
 def imports(file):

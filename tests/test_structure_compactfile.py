@@ -132,6 +132,24 @@ def test_modules_outside_torch_come_from_the_factory_with_the_saved_weights(tmp_
         assert torch.equal(load(tmp_path / "odd.safetensors", factory=odd)(x), compact(x))
 
 
+def doubling():
+    network = odd()
+    network[1].forward = lambda x: 2 * nn.functional.softplus(x)
+    return network
+
+
+def test_a_torch_module_with_a_forward_of_its_own_comes_from_the_factory_too(tmp_path):
+    network = oracles.settle(doubling(), (8, 3, 12, 12)).float()
+    plan = plan_zeros(network, EXAMPLE)
+    compact = apply(plan, network, EXAMPLE)
+    save(tmp_path / "own.safetensors", compact, source={}, plan=plan)
+    with pytest.raises(BadInput, match=r"Softplus at 1, which is not plain torch\.nn; pass factory="):
+        load(tmp_path / "own.safetensors")
+    x = torch.randn(4, 3, 12, 12)
+    with torch.no_grad():
+        assert torch.equal(load(tmp_path / "own.safetensors", factory=doubling)(x), compact(x))
+
+
 class Unsaveable(nn.Module):
     def forward(self, x):
         return torch.fft.fft(x).real

@@ -20,11 +20,6 @@ DOUBLE = torch.float64
 EXAMPLE = torch.zeros(1, 3, 12, 12, dtype=DOUBLE)
 
 
-def bug(*values, reason):
-    """A case that fails today; that it no longer does will be noticed."""
-    return pytest.param(*values, marks=pytest.mark.xfail(strict=True, reason=reason))
-
-
 def images(*shape, seed=0):
     return torch.randn(shape, dtype=DOUBLE, generator=oracles.generator(seed))
 
@@ -178,7 +173,7 @@ class Twice(nn.Module):
         return self.last(self.shared(y) + y)
 
 
-@pytest.mark.parametrize("unit", [bug(2, reason="only the first call is looked at"), 3])
+@pytest.mark.parametrize("unit", [2, 3])
 def test_a_unit_that_lives_in_one_call_of_several_is_alive(unit):
     network = oracles.settle(Twice(), (8, 3, 12, 12))
     with torch.no_grad():
@@ -224,7 +219,6 @@ def test_units_that_nobody_reads_are_said_to_live_and_not_to_be_read():
     assert told.removable["channel"] == 4
 
 
-@pytest.mark.xfail(strict=True, reason="only living units are asked")
 def test_a_field_that_nobody_reads_is_said_not_to_be_read():
     network = varied()
     with torch.no_grad():
@@ -285,6 +279,26 @@ def test_a_layer_that_cannot_be_narrowed_is_alive_whatever_its_weights():
     told = explain(network, EXAMPLE)
     assert told.units == {"zero": 0, "uniform": 0, "field": 0, "alive": 10} and told.plan.nothing_removed
     assert told.refilled[0].site == "0" and "forward hooks" in told.refilled[0].reason
+
+
+@pytest.mark.parametrize("how", ["scale", "column"])
+def test_a_unit_that_only_the_statistics_of_a_norm_need_is_said_to_be_kept_by_them(how):
+    """ConvNeXt: the channel behind the norm is dead, or unread, and its filter cannot go."""
+    network = zoo.settle(zoo.small("convnext"), zoo.example_shape("convnext"))
+    path, block = next((p, m) for p, m in network.named_modules() if type(m).__name__ == "ConvNeXtBlock")
+    with torch.no_grad():
+        (block.norm.weight if how == "scale" else block.linear1.weight.T)[[1, 3]] = 0
+    example = torch.zeros(1, *zoo.example_shape("convnext")[1:], dtype=DOUBLE)
+    told = explain(network, example)
+    kept = {(site, i) for site, units in told.sites.items() for i, unit in enumerate(units) if unit.kept_by}
+    assert kept == {(f"{path}.depthwise/filter", 1), (f"{path}.depthwise/filter", 3)}
+    assert told.sites[f"{path}.depthwise/filter"][1].kept_by == "the mean and variance of a norm across channels"
+    assert not told.plan.removed and told.plan == plan_zeros(network, example)
+    x = images(4, *example.shape[1:])
+    with torch.no_grad():
+        before = network(x)
+        block.depthwise.weight[1] += 1
+        assert oracles.difference(before, network(x)) > 1e-6, "it does matter"
 
 
 # ---- groups, and the caller's model ----------------------------------------------------------------------------------

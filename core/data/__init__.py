@@ -1,4 +1,4 @@
-"""Data sets: in memory, normalised and augmented in whole batches.
+"""Data sets: in memory, or streamed from a folder of pictures; normalised and augmented in whole batches.
 
 Importing this package does not import torch; calling it does.
 """
@@ -16,13 +16,14 @@ from core.data.normalising import NORMALISATIONS, renormalised
 if TYPE_CHECKING:
     import torch
 
+    from core.data.augment import Augment
     from core.data.dataset import Dataset, Split
 
 __all__ = ["DATA_VARIABLE", "NAMES", "NORMALISATIONS", "batches", "load", "missing"]
 
 
 def load(name: str, data_dir: Path | None = None, *, normalize: str | None = None) -> Dataset:
-    """The data set ``name``, whole, in memory.
+    """The data set ``name``, whole, in memory; or the pictures of a folder, ``folder:PATH`` or ``folder:PATH@SIDE``, streamed.
 
     ``data_dir`` holds the official files of those that are not built in; without it the environment variable
     ``ESPALIER_DATA`` says where. ``normalize`` names the normalisation of ``NORMALISATIONS`` that a network from
@@ -43,13 +44,17 @@ def batches(
     generator: torch.Generator | None = None,
     train: bool = False,
     position: int = 0,
+    augment: Augment | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """One epoch of ``split`` in batches of images (B, C, H, W), float32, normalised, channels-last, and labels (B,).
 
-    Training shuffles and augments with numbers from ``generator`` (on the CPU), all drawn at this call; otherwise the
-    order is that of the split and nothing is drawn. The last batch may be smaller. ``position`` skips that many
-    batches and leaves the others as they would have been.
+    Training shuffles and augments with numbers from ``generator`` (on the CPU), all drawn at this call; ``augment`` says
+    how, None as the data set does by default. Otherwise the order is that of the split and nothing is drawn or varied.
+    The last batch may be smaller, and of streamed images that are not trained on a batch is at most 128 MiB.
+    ``position`` skips that many batches and leaves the others as they would have been.
     """
     from core.data import feeding
 
-    return feeding.batches(split, dataset, batch_size, generator=generator, train=train, position=position)
+    return feeding.batches(
+        split, dataset, batch_size, generator=generator, train=train, position=position, augment=augment
+    )

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from core.data.augment import default_of
 from core.data.dataset import SPLIT_SEED, Dataset, Families, hold_out, mean_and_std, split_of
-from core.data.files import check_labels, read
+from core.data.files import check_labels, read, remedy
+from core.errors import DamagedFile
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # fmt: off
@@ -38,30 +40,46 @@ CIFAR100_CLASSES = (
 def load_10(data_dir: Path | None) -> Dataset:
     """CIFAR-10: 45,000 / 5,000 / 10,000 images."""
     records = np.concatenate(read("cifar10", data_dir)).reshape(60_000, 3073)
-    check_labels(records[:, 0], 10, "labels", "cifar10")
-    return _dataset("cifar10", CIFAR10_CLASSES, None, records[:, 0], records[:, 1:])
+    labels = records[:, 0]
+    check_labels(labels, 10, "labels", "cifar10")
+    return _dataset("cifar10", CIFAR10_CLASSES, None, labels, labels, records[:, 1:])
 
 
-def load_100(data_dir: Path | None) -> Dataset:
-    """CIFAR-100: 45,000 / 5,000 / 10,000 images; the families are its 20 coarse classes."""
-    records = np.concatenate(read("cifar100", data_dir)).reshape(60_000, 3074)
+def load_100(data_dir: Path | None, *, by_coarse: bool = False) -> Dataset:
+    """CIFAR-100: 45,000 / 5,000 / 10,000 images; the families are its 20 coarse classes.
+
+    ``by_coarse`` makes the coarse classes the ones to learn; the splits hold the same images either way.
+    """
+    name = "cifar100-coarse" if by_coarse else "cifar100"
+    records = np.concatenate(read(name, data_dir)).reshape(60_000, 3074)
     coarse, fine = records[:, 0], records[:, 1]
-    check_labels(coarse, 20, "coarse labels", "cifar100")
-    check_labels(fine, 100, "fine labels", "cifar100")
+    check_labels(coarse, 20, "coarse labels", name)
+    check_labels(fine, 100, "fine labels", name)
+    if by_coarse:
+        return _dataset(name, COARSE_CLASSES, None, coarse, fine, records[:, 2:])
     family = np.zeros(100, dtype=np.int64)
     family[fine] = coarse
+    if (family[fine] != coarse).any():
+        raise DamagedFile(
+            f"fine labels of data set {name} must each have one coarse label; got two for one of them; {remedy(name)}"
+        )
     families = Families(COARSE_CLASSES, tuple(family.tolist()))
-    return _dataset("cifar100", CIFAR100_CLASSES, families, fine, records[:, 2:])
+    return _dataset(name, CIFAR100_CLASSES, families, fine, fine, records[:, 2:])
 
 
 def _dataset(
-    name: str, class_names: tuple[str, ...], families: Families | None, labels: np.ndarray, planes: np.ndarray
+    name: str,
+    class_names: tuple[str, ...],
+    families: Families | None,
+    labels: np.ndarray,
+    strata: np.ndarray,
+    planes: np.ndarray,
 ) -> Dataset:
-    """``planes`` (60,000, 3072): the training images, then the 10,000 test images."""
+    """``planes`` (60,000, 3072): the training images, then the 10,000 test images; ``strata`` are held out in proportion."""
     pixels = np.ascontiguousarray(planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    kept, held = hold_out(labels[:50_000], 5_000, SPLIT_SEED)
+    kept, held = hold_out(strata[:50_000], 5_000, SPLIT_SEED)
     train = split_of(pixels[kept], labels[kept])
-    mean, std = mean_and_std(train.images)
+    mean, std = mean_and_std(train)
     return Dataset(
         name=name,
         shape=(3, 32, 32),
@@ -72,8 +90,7 @@ def _dataset(
         test=split_of(pixels[50_000:], labels[50_000:]),
         mean=mean,
         std=std,
-        augmentation="crop-flip",
-        padding=4,
+        augment=default_of(name),
         splits_note="45,000 training and 5,000 validation images from the official 50,000, "
         "every class in proportion, drawn once with a fixed seed; the official 10,000 test images.",
     )

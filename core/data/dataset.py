@@ -1,23 +1,27 @@
-"""What a data set is: images and labels in memory, cut into training, validation and test images once for all."""
+"""What a data set is: images, in memory or streamed from files, and labels, cut once for all to train, validate and test."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 
-SPLIT_SEED = 2016  # of every split made here; changing it changes every result
+from core.data.augment import Augment
+from core.data.images import Streamed
 
-Augmentation = Literal["none", "shift", "crop-flip"]
+SPLIT_SEED = 2016  # of every split made here; changing it changes every result
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (N, C, H, W), uint8 with 255 for white, channels last in memory, and their labels (N,), int64."""
+    """Images (N, C, H, W), uint8 with 255 for white, channels last in memory, and their labels (N,), int64.
 
-    images: torch.Tensor
+    The images are a tensor, or streamed from files, which a slice of them shows as a tensor.
+    """
+
+    images: torch.Tensor | Streamed
     labels: torch.Tensor
 
     def __len__(self) -> int:
@@ -26,6 +30,24 @@ class Split:
     def to(self, device: torch.device | str) -> Split:
         """The same on another device."""
         return Split(self.images.to(device), self.labels.to(device))
+
+    def read(
+        self,
+        parts: Iterable[slice | torch.Tensor],
+        area: float | None = None,
+        seeds: Iterable[torch.Tensor] | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """The images of every part (a slice, or indices) in turn, (B, C, H, W), uint8, channels last in memory.
+
+        ``area`` and ``seeds``: of streamed images only, see ``Streamed.read``.
+        """
+        if isinstance(self.images, Streamed):
+            yield from self.images.read(parts, area, seeds)
+            return
+        pixels = self.images.permute(0, 2, 3, 1)  # (N, H, W, C), contiguous
+        for part in parts:
+            chosen = pixels[part] if isinstance(part, slice) else pixels.index_select(0, part)
+            yield chosen.permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -44,7 +66,8 @@ class Families:
 class Dataset:
     """A data set. ``mean`` and ``std`` are those of the training images per channel, on a scale where white is 1.
 
-    ``padding`` is how far, in pixels, augmentation moves an image; ``splits_note`` says how the splits were made.
+    ``augment`` is how training images are varied where nothing else is asked for; ``splits_note`` says how the splits
+    were made.
     """
 
     name: str
@@ -56,8 +79,7 @@ class Dataset:
     test: Split
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    augmentation: Augmentation
-    padding: int
+    augment: Augment
     splits_note: str
 
     @property
@@ -86,8 +108,11 @@ def split_of(pixels: np.ndarray, labels: np.ndarray) -> Split:
     return Split(images, torch.from_numpy(labels.astype(np.int64)))
 
 
-def mean_and_std(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Per channel, over all pixels of uint8 images (N, C, H, W), white being 1; from sums that are exact integers."""
+def mean_and_std(
+    split: Split, chosen: slice | torch.Tensor = slice(None)
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Per channel, over all pixels of the ``chosen`` images, white being 1; from sums that are exact integers."""
+    images = split.images[chosen]
     _, channels, _, width = images.shape
     rows = images.permute(0, 2, 3, 1).reshape(-1, width * channels)
     totals = torch.zeros(2, width * channels, dtype=torch.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.datasets import load_digits
 
+from core.data.augment import default_of
 from core.data.dataset import SPLIT_SEED, Dataset, hold_out, mean_and_std, split_of
 
 
@@ -16,7 +17,7 @@ def load() -> Dataset:
     rest, test = hold_out(labels, 360, SPLIT_SEED)
     kept, held = hold_out(labels[rest], 360, SPLIT_SEED)
     train = split_of(pixels[rest[kept]], labels[rest[kept]])
-    mean, std = mean_and_std(train.images)
+    mean, std = mean_and_std(train)
     return Dataset(
         name="digits",
         shape=(1, 8, 8),
@@ -27,7 +28,6 @@ def load() -> Dataset:
         test=split_of(pixels[test], labels[test]),
         mean=mean,
         std=std,
-        augmentation="shift",
-        padding=1,
+        augment=default_of("digits"),
         splits_note="1,077 training, 360 validation, 360 test images: every digit in proportion, drawn once with a fixed seed.",
     )

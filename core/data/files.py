@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.names import DATASETS, NAMES
+from core.data.names import CHOICES, DATASETS, folder_named
 from core.errors import BadInput, DamagedFile, one_of
 
 DATA_VARIABLE = "ESPALIER_DATA"
@@ -20,9 +20,14 @@ def folder(data_dir: Path | None) -> Path | None:
 
 
 def missing(name: str, data_dir: Path | None = None) -> tuple[str, ...]:
-    """The files of data set ``name`` that are not there, relative to the folder of data sets; () if it can be loaded."""
+    """The files of data set ``name`` that are not there, relative to the folder of data sets; () if it can be loaded.
+
+    A folder of images brings its own files: it is looked at when it is loaded.
+    """
+    if folder_named(name) is not None:
+        return ()
     if name not in DATASETS:
-        raise one_of("data set", name, NAMES)
+        raise one_of("data set", name, CHOICES)
     base = folder(data_dir)
     return tuple(path for path, _ in DATASETS[name].files if base is None or not (base / path).is_file())
 
@@ -31,7 +36,7 @@ def read(name: str, data_dir: Path | None) -> list[np.ndarray]:
     """The bytes of every file of data set ``name``, in the order of its description, their sizes checked."""
     info, base = DATASETS[name], folder(data_dir)
     if base is None:
-        raise BadInput(f"data set {name} must have a folder that holds {info.files[0][0]}; got none; {_remedy(name)}")
+        raise BadInput(f"data set {name} must have a folder that holds {info.files[0][0]}; got none; {remedy(name)}")
     return [_read_one(base / path, size, name) for path, size in info.files]
 
 
@@ -49,7 +54,7 @@ def read_idx(name: str, data_dir: Path | None) -> list[np.ndarray]:
         if data[: len(wanted)].tobytes() != wanted:
             raise DamagedFile(
                 f"{Path(base or '') / path} must begin with the idx header {wanted.hex(' ', 4)}; "
-                f"got {data[: len(wanted)].tobytes().hex(' ', 4)}; {_remedy(name)}"
+                f"got {data[: len(wanted)].tobytes().hex(' ', 4)}; {remedy(name)}"
             )
         arrays.append(data[len(wanted) :].reshape(num_items, *side))
     return arrays
@@ -59,7 +64,7 @@ def check_labels(labels: np.ndarray, num_classes: int, what: str, name: str) -> 
     """Raise unless every label is below ``num_classes``."""
     worst = int(labels.max())
     if worst >= num_classes:
-        raise DamagedFile(f"{what} of data set {name} must be 0 to {num_classes - 1}; got {worst}; {_remedy(name)}")
+        raise DamagedFile(f"{what} of data set {name} must be 0 to {num_classes - 1}; got {worst}; {remedy(name)}")
 
 
 def _read_one(path: Path, size: int, name: str) -> np.ndarray:
@@ -67,17 +72,18 @@ def _read_one(path: Path, size: int, name: str) -> np.ndarray:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or type(error).__name__
-        raise DamagedFile(f"{path} must be a file of {size:,} bytes; got {reason}; {_remedy(name)}") from error
+        raise DamagedFile(f"{path} must be a file of {size:,} bytes; got {reason}; {remedy(name)}") from error
     if data.size != size:
-        raise DamagedFile(f"{path} must have {size:,} bytes; got {data.size:,}; {_remedy(name)}")
+        raise DamagedFile(f"{path} must have {size:,} bytes; got {data.size:,}; {remedy(name)}")
     return data
 
 
-def _remedy(name: str) -> str:
+def remedy(name: str) -> str:
+    """What to do where the files of data set ``name`` are not as they should be."""
     info = DATASETS[name]
     form = "the binary version" if "cifar" in name else "the four files, unpacked"
     place = info.files[0][0].split("/")[0]
     return (
         f"get {form} from {info.source}, put it into a folder named {place}, "
-        f"and name the folder above it with --data or the variable {DATA_VARIABLE}"
+        f"and name the folder above it with --data or the variable {DATA_VARIABLE}; `python -m core data {name}` does it for you"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.data.augment import default_of
 from core.data.dataset import SPLIT_SEED, Dataset, hold_out, mean_and_std, split_of
 from core.data.files import check_labels, read_idx
 
@@ -31,7 +32,7 @@ def load(name: str, data_dir: Path | None) -> Dataset:
     check_labels(test_labels, 10, "test labels", name)
     kept, held = hold_out(labels, 6_000, SPLIT_SEED)
     train = split_of(pixels[kept, :, :, None], labels[kept])
-    mean, std = mean_and_std(train.images)
+    mean, std = mean_and_std(train)
     return Dataset(
         name=name,
         shape=(1, 28, 28),
@@ -42,8 +43,7 @@ def load(name: str, data_dir: Path | None) -> Dataset:
         test=split_of(test_pixels[..., None], test_labels),
         mean=mean,
         std=std,
-        augmentation="none",
-        padding=0,
+        augment=default_of(name),
         splits_note="54,000 training and 6,000 validation images from the official 60,000, "
         "every class in proportion, drawn once with a fixed seed; the official 10,000 test images.",
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from core.data import cifar, digits, idx, shapes
+from core.data import cifar, digits, folder, idx, shapes
 from core.data.dataset import Dataset
-from core.data.names import NAMES
+from core.data.names import CHOICES, folder_named
 from core.errors import one_of
 
 _LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
@@ -15,6 +15,7 @@ _LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
     "shapes": lambda data_dir: shapes.load(),
     "cifar10": cifar.load_10,
     "cifar100": cifar.load_100,
+    "cifar100-coarse": lambda data_dir: cifar.load_100(data_dir, by_coarse=True),
     "mnist": lambda data_dir: idx.load("mnist", data_dir),
     "fashion-mnist": lambda data_dir: idx.load("fashion-mnist", data_dir),
 }
@@ -22,6 +23,8 @@ _LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
 
 def load(name: str, data_dir: Path | None) -> Dataset:
     """See ``core.data.load``."""
+    if (images := folder_named(name)) is not None:
+        return folder.load(images)
     if name not in _LOADERS:
-        raise one_of("data set", name, NAMES)
+        raise one_of("data set", name, CHOICES)
     return _LOADERS[name](data_dir)

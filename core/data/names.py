@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,9 @@ DATASETS: dict[str, DataInfo] = {
     "cifar100": DataInfo(
         "60,000 photographs, colour 32x32, in 20 families", (3, 32, 32), 100, 20, _CIFAR100, _CIFAR_PAGE
     ),
+    "cifar100-coarse": DataInfo(
+        "60,000 photographs, colour 32x32: CIFAR-100 by its coarse labels", (3, 32, 32), 20, 0, _CIFAR100, _CIFAR_PAGE
+    ),
     "mnist": DataInfo(
         "70,000 handwritten digits, grey 28x28",
         (1, 28, 28),
@@ -63,3 +71,42 @@ DATASETS: dict[str, DataInfo] = {
     ),
 }
 NAMES: tuple[str, ...] = tuple(DATASETS)
+
+FOLDER = "folder:"
+CHOICES: tuple[str, ...] = (*NAMES, f"{FOLDER}PATH")
+SIDES = (8, 512)  # least and largest side of a folder's images, in pixels
+
+
+@dataclass(frozen=True)
+class FolderName:
+    """A folder of images as a data set: where it lies, absolute, and the side its images get; None: what they have."""
+
+    path: Path
+    side: int | None
+
+    def __str__(self) -> str:
+        """The name it is kept under: the same from whatever folder a process was started in."""
+        return f"{FOLDER}{self.path}" + ("" if self.side is None else f"@{self.side}")
+
+
+def folder_named(name: str) -> FolderName | None:
+    """The folder of images that ``folder:PATH`` or ``folder:PATH@SIDE`` names; None for any other name.
+
+    PATH may hold spaces, begin with ~ and be relative; one that ends in @ and digits must be given a side of its own.
+    Nothing is looked up on disk. Raises BadInput for a side out of range or no path at all.
+    """
+    if not name.startswith(FOLDER):
+        return None
+    told = name.removeprefix(FOLDER)
+    sized = re.fullmatch(r"(.*)@([0-9]{1,6})", told, re.DOTALL)
+    text, side = (sized[1], int(sized[2])) if sized else (told, None)
+    if not text.strip() or "\0" in text:
+        raise BadInput(
+            f"{FOLDER} must be followed by the path of a folder; got {name!r}; for example {FOLDER}~/photos@64"
+        )
+    if side is not None and not SIDES[0] <= side <= SIDES[1]:
+        raise BadInput(
+            f"the side of {FOLDER}PATH@SIDE must be {SIDES[0]} to {SIDES[1]} pixels; got {side}; "
+            f"a path that itself ends in @{side} needs a side of its own after it"
+        )
+    return FolderName(Path(os.path.abspath(os.path.expanduser(text))), side)

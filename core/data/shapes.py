@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from core.data.augment import default_of
 from core.data.dataset import Dataset, Families, mean_and_std, split_of
 from core.data.drawing import FAMILIES, Field
 
@@ -30,7 +31,7 @@ def load() -> Dataset:
     for start, end in pairwise(ends):
         pixels = drawn[:, start:end].swapaxes(0, 1).reshape(-1, SIDE, SIDE, 3)  # the classes take turns
         splits.append(split_of(pixels, np.tile(np.arange(len(fields)), end - start)))
-    mean, std = mean_and_std(splits[0].images)
+    mean, std = mean_and_std(splits[0])
     return Dataset(
         name="shapes",
         shape=(3, SIDE, SIDE),
@@ -41,8 +42,7 @@ def load() -> Dataset:
         test=splits[2],
         mean=mean,
         std=std,
-        augmentation="crop-flip",
-        padding=2,
+        augment=default_of("shapes"),
         splits_note="8,000 training, 1,000 validation, 2,000 test pictures, every class equally often, drawn from a fixed seed.",
     )
 

@@ -36,10 +36,13 @@ def row_cut(rows: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 class Build:
-    """The network under construction. `home[stream][op]` holds, per channel, the node it lives in and its position."""
+    """The network under construction. `home[stream][op]` holds, per channel, the node it lives in and its position.
 
-    def __init__(self, flow: Flow, rules: Mapping[str, Rule]) -> None:
-        self.flow, self.rules = flow, rules
+    `trains`: an optimizer goes on with it, so that weights that only pad must not learn.
+    """
+
+    def __init__(self, flow: Flow, rules: Mapping[str, Rule], trains: bool = False) -> None:
+        self.flow, self.rules, self.trains = flow, rules, trains
         self.graph, self.root = fx.Graph(), nn.Module()
         self.nodes: list[tuple[fx.Node, int, int]] = []  # every node with channels: how many, along which dimension
         self.home: dict[int, dict[int, tuple[Tensor, Tensor]]] = {ALIVE: {}, FIELD: {}}
@@ -48,11 +51,12 @@ class Build:
         self.origins: dict[str, Origin] = {}
         self._once: dict[Any, fx.Node] = {}
         self.taken: set[str] = set()  # paths of modules in the new network
+        self.sources: dict[str, str] = {}  # of each module in the new network: the path of the one it was made of
+        self.wholes: dict[str, str] = {}  # of each module that stays as it is: where it stands now
         self.old = {path for path, _ in flow.traced.root.named_modules()}
         self.shared = Counter(str(n.target) for n in flow.traced.graph.nodes if n.op == "call_module")
-        held = (*flow.traced.root.parameters(), *flow.traced.root.buffers(), torch.zeros((), dtype=flow.traced.dtype))
-        weight = next((t for t in held if t.is_floating_point()), torch.zeros(()))
-        self.dtype, self.device = weight.dtype, weight.device
+        held = (*flow.traced.root.parameters(), *flow.traced.root.buffers())
+        self.device = next((t for t in held if t.is_floating_point()), torch.zeros(())).device
 
     # ---- nodes -------------------------------------------------------------------------------------------------
 
@@ -70,17 +74,34 @@ class Build:
         A module that is there already and holds the same is called again. `cuts`: how each parameter was cut.
         """
         raw = isinstance(attribute(self.flow.traced.root, path), Tensor)  # a layer made of a raw parameter
-        start = free = (path.replace(".", "_") + "_layer" if raw else path) + suffix
+        start = (path.replace(".", "_") + "_layer" if raw else path) + suffix
+        return self.graph.call_module(self.stand(path, start, module, cuts or {}), args)
+
+    def stand(self, path: str, start: str, module: nn.Module, cuts: Mapping[str, Origin]) -> str:
+        """Where a module made of the one at `path` stands now: at `start`, or with a number behind it."""
         for number in itertools.count(1):
             free = start + (f"_{number}" if number > 1 else "")
             if free in self.taken and self.shared[path] > 1 and same_module(self.root.get_submodule(free), module):
-                return self.graph.call_module(free, args)
+                return free
             if free not in self.taken and (free == path or free not in self.old):
                 break
         put(self.root, free, module)
         self.taken.add(free)
-        self.origins |= {f"{free}.{name}": origin for name, origin in (cuts or {}).items()}
-        return self.graph.call_module(free, args)
+        inside = [f".{name}" if name else "" for name, _ in module.named_modules()]
+        self.sources |= {free + name: path + name for name in inside}
+        self.origins |= {f"{free}.{name}": origin for name, origin in cuts.items()}
+        return free
+
+    def copied(self, path: str) -> str:
+        """Where the module at `path` stands as it is, copied once."""
+        if path not in self.wholes:
+            module = copy.deepcopy(self.flow.traced.root.get_submodule(path))
+            if getattr(module, "inplace", False):
+                module.inplace = False  # type: ignore[assignment]
+            names = (name for name, _ in module.named_parameters())
+            cuts = {name: Origin(f"{path}.{name}", lambda tensor: tensor) for name in names}
+            self.wholes[path] = self.stand(path, path, module, cuts)
+        return self.wholes[path]
 
     def parameter(self, path: str, tensor: Tensor, cut: Callable[[Tensor], Tensor]) -> fx.Node:
         """A parameter or buffer, cut, at its own path; at a free one where another cut of it stands there."""
@@ -122,9 +143,9 @@ class Build:
 
         return self.once(("constant", tensor.dtype, tuple(tensor.shape), tuple(tensor.flatten().tolist())), make)
 
-    def numbers(self, vector: Tensor, rank: int, axis: int = 1) -> fx.Node:
-        """float64[k] as a buffer (1, .., k, .., 1) of the network's type."""
-        return self.constant(along(vector.to(self.device, self.dtype), rank, axis))
+    def numbers(self, vector: Tensor, beside: Val | Op) -> fx.Node:
+        """float64[k] as a buffer (1, .., k, .., 1) of the rank, the channel dimension and the type of a value."""
+        return self.constant(along(vector.to(self.device, self.flow.dtype(beside)), len(beside.shape), beside.axis))
 
     def indices(self, positions: Tensor) -> fx.Node:
         return self.constant(positions.to(self.device), "index")
@@ -137,17 +158,8 @@ class Build:
 
         kwargs = fx.map_arg(node.kwargs, other)
         args = fx.map_arg(node.args if args is None else args, other)
-        if node.op == "call_module":
-            path = str(node.target)
-            if path not in self.taken:
-                self.taken.add(path)
-                module = copy.deepcopy(self.flow.traced.module(node))
-                if getattr(module, "inplace", False):
-                    module.inplace = False  # type: ignore[assignment]
-                put(self.root, path, module)
-                whole = {f"{path}.{name}" for name, _ in module.named_parameters()}
-                self.origins |= {name: Origin(name, lambda tensor: tensor) for name in whole}
-        target = "reshape" if node.op == "call_method" and node.target == "view" else node.target
+        target = self.copied(str(node.target)) if node.op == "call_module" else node.target
+        target = "reshape" if node.op == "call_method" and node.target == "view" else target
         return self.graph.create_node(node.op, target, args, kwargs)  # a narrower value may lie otherwise in memory
 
     def raw_of(self, node: fx.Node) -> fx.Node:
@@ -234,10 +246,10 @@ class Build:
 
     def fill(self, val: Val, entries: Tensor, stream: int) -> fx.Node:
         """These entries at full width: constants, fields and (in the alive stream) alive channels, in order."""
-        state, rank, axis = self.flow.state(val)[entries], len(val.shape), val.axis
+        state, axis = self.flow.state(val)[entries], val.axis
         if bool((state == stream).all()):
             return self.gather(val, entries, stream)
-        node = self.numbers(self.flow.const(val)[entries], rank, axis)
+        node = self.numbers(self.flow.const(val)[entries], val)
         fields, alive = (state == FIELD).nonzero().flatten(), (state == ALIVE).nonzero().flatten()
         assert stream == ALIVE or not len(alive), "an alive channel in a batch-free value"
         if len(fields) == len(entries):
@@ -302,8 +314,8 @@ class Build:
     def ones_plane(self, val: Val) -> fx.Node:
         """One channel of ones for a batch of 1, on the plane of `val`."""
         lengths = self.lengths(val, 1, 1)
-        one = self.numbers(torch.ones(1), len(val.shape), val.axis)
-        return self.once(("ones", *lengths), lambda: self.method("expand", one, *lengths))
+        one = self.numbers(torch.ones(1), val)
+        return self.once(("ones", one, *lengths), lambda: self.method("expand", one, *lengths))
 
     def conv_size(self, length: fx.Node, offset: int, stride: int) -> fx.Node:
         """(length + offset) // stride + 1, for integers; nothing where that is the length itself."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from core.errors import BadInput, PlanError
 from core.structure.plan import RemovalPlan
@@ -124,7 +125,7 @@ def masked(model: nn.Module, sites: dict[str, list[int]]) -> Iterator[None]:
             if kind == "shape":
                 weight: Tensor = module.weight.data
                 weights.append((weight, weight.clone()))
-                weight.copy_(weight.flatten(1).index_fill(1, torch.tensor(units), 0).view_as(weight))
+                weight.copy_(without_shapes(module, weight, units))
             elif kind == "channel":
                 handles.append(module.register_forward_pre_hook(silence_input(torch.tensor(units), axis)))
             else:
@@ -135,6 +136,18 @@ def masked(model: nn.Module, sites: dict[str, list[int]]) -> Iterator[None]:
             handle.remove()
         for weight, before in weights:
             weight.copy_(before)
+
+
+def without_shapes(module: nn.Module, weight: Tensor, units: list[int]) -> Tensor:
+    """The weight with zeros at these shapes: input * taps + tap, the input counted within its conv group."""
+    grid = weight.reshape(*weight.shape[:2], -1).clone()
+    taps = grid.shape[2]
+    for unit in units:
+        if isinstance(module, _ConvTransposeNd):  # (in, out per conv group, taps)
+            grid[unit // taps :: len(grid) // module.groups, :, unit % taps] = 0
+        else:
+            grid[:, unit // taps, unit % taps] = 0
+    return grid.view_as(weight)
 
 
 def silence(units: Tensor, axis: int) -> Any:

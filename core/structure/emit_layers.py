@@ -26,7 +26,6 @@ from core.structure.rules_layers import (
     must,
     plane,
     reads,
-    silenced,
     sources,
     stream_sources,
 )  # fmt: skip
@@ -39,7 +38,8 @@ Cut = Callable[[Tensor], Tensor]
 class Bucket:
     """Conv groups that run as one convolution: `rows` and `inputs` (channels of the input), both group by group.
 
-    A group that keeps fewer than its bucket has room for repeats its first row, and its first input with a weight of zero.
+    A group that keeps fewer than its bucket has room for repeats its first row, and its first input with a weight of zero
+    (a channel of zeros, in a network that trains on).
     """
 
     groups: int
@@ -134,8 +134,7 @@ def emit_alive(build: Build, op: Op, bucket: Bucket) -> None:
     has_bias = module.bias is not None or bool((bias != 0).any())
     cut = weight_cut(op, bucket)
     assert op.weight is not None
-    value = base_of(op.inputs[0])
-    node = arrange(build, op, build.gather(value, bucket.inputs, ALIVE))
+    node = arrange(build, op, gathered(build, op, bucket, ALIVE))
     bias_or_none = bias if has_bias else None
     if build.flow.shapes.get(op.path) is not None and build.flow.shapes[op.path].how != "none":
         piece, node, native = emit_shrunk(build, op, cut(op.weight), bias_or_none, node)
@@ -147,6 +146,17 @@ def emit_alive(build: Build, op: Op, bucket: Bucket) -> None:
     if static_rows(build, op, rows):
         node = build.call(torch.add, node, static_part(build, op, rows, ALIVE, with_bias=False))
     build.place(op, ALIVE, rows, node)
+
+
+def gathered(build: Build, op: Op, bucket: Bucket, stream: int) -> fx.Node:
+    """The bucket's inputs. In a network that trains on, a filler is a channel of zeros: its weights get no gradient."""
+    value = base_of(op.inputs[0])
+    if not build.trains or not bool(bucket.filler.any()):
+        return build.gather(value, bucket.inputs, stream)
+    own = bucket.inputs[~bucket.filler] if not bool(bucket.filler.all()) else bucket.inputs[:1]
+    pad = (0, 0) * (len(value.shape) - 2) + (0, 1)
+    padded = build.call(torch.nn.functional.pad, build.gather(value, own, stream), pad)
+    return build.select(padded, torch.where(bucket.filler, len(own), (~bucket.filler).cumsum(0) - 1), 1)
 
 
 def weight_cut(op: Op, bucket: Bucket) -> Cut:
@@ -176,7 +186,7 @@ def weight_cut(op: Op, bucket: Bucket) -> Cut:
 
 def like_weight(build: Build, op: Op, cut: Cut, native: Cut) -> Cut:
     """How a tensor shaped like the layer's weight is cut: masked, then narrowed, then shaped like the new layer's."""
-    return lambda tensor: native(cut(silenced(build.flow, op, by_input(op, tensor))))
+    return lambda tensor: native(cut(by_input(build.flow, op, tensor)))
 
 
 def whole_weight(op: Op, bucket: Bucket) -> Cut:
@@ -204,7 +214,7 @@ def static_rows(build: Build, op: Op, rows: Tensor) -> bool:
 
 def static_part(build: Build, op: Op, rows: Tensor, stream: int, with_bias: bool) -> fx.Node:
     """(1, rows, ...): the layer on its fields, and on one plane of ones that carries all constants."""
-    module, flow, rank = must(op.module), build.flow, len(op.shape)
+    module, flow = must(op.module), build.flow
     value = base_of(op.inputs[0])
     bias = torch.zeros(len(rows), dtype=torch.float64)
     if with_bias:
@@ -220,16 +230,16 @@ def static_part(build: Build, op: Op, rows: Tensor, stream: int, with_bias: bool
     if fields.any():
         terms += field_terms(build, op, rows, fields, suffix)
     if not terms:
-        return build.numbers(bias, rank, op.axis)
+        return build.numbers(bias, op)
     node = terms[0]
     for term in terms[1:]:
         node = build.call(torch.add, node, term)
-    return build.call(torch.add, node, build.numbers(bias, rank, op.axis)) if bool((bias != 0).any()) else node
+    return build.call(torch.add, node, build.numbers(bias, op)) if bool((bias != 0).any()) else node
 
 
 def field_terms(build: Build, op: Op, rows: Tensor, fields: Tensor, suffix: str) -> list[fx.Node]:
     """What the rows take from fields, each term for all rows."""
-    module, value = must(op.module), base_of(op.inputs[0])
+    module = must(op.module)
     assert op.links is not None and op.weight is not None
     groups = num_groups(module)
     reading = (by_group(op, op.links) & fields.view(groups, -1).unsqueeze(1)).any(2).flatten()[rows]
@@ -240,16 +250,14 @@ def field_terms(build: Build, op: Op, rows: Tensor, fields: Tensor, suffix: str)
         cut, native = weight_cut(op, bucket), whole_weight(op, bucket)
         piece = narrow_layer(module, cut(op.weight), None, bucket.groups)
         origin = Origin(op.parameters["weight"], like_weight(build, op, cut, native))
-        node = arrange(build, op, build.gather(value, bucket.inputs, FIELD))
+        node = arrange(build, op, gathered(build, op, bucket, FIELD))
         node = build.module(op.path, suffix, piece, node, cuts={"weight": origin})
         if len(bucket.rows) == len(rows) and bool((bucket.rows == rows).all()):
             terms.append(node)
             continue
-        spread = build.method(
-            "expand", build.numbers(torch.zeros(len(rows)), len(op.shape), op.axis), 1, *expanded(build, op, node)
-        )
+        spread = build.method("expand", build.numbers(torch.zeros(len(rows)), op), 1, *expanded(build, op, node))
         where = build.indices(position[bucket.rows])
-        terms.append(build.call(torch.index_add, spread, op.axis, where, node))
+        terms.append(build.call(torch.index_copy, spread, op.axis, where, node))  # a repeated row comes once
     return terms
 
 

@@ -75,18 +75,21 @@ def removed_groups(flow: Flow, removed: Sites) -> Sites:
 
 
 def verdict_of(flow: Flow, calls: list[Op]) -> list[tuple[Verdict, float]]:
-    """Each unit's verdict and constant, behind the norm that alone reads the layer, if there is one."""
-    op = calls[0]
-    if op.kind == "opaque":
-        return [("alive", 0.0)] * num_units(flow.traced.module(op.node))
-    users = list(op.node.users)
-    for other in flow.ops:
-        if len(users) == 1 and other.node is users[0] and other.kind == "norm":
-            op = other
+    """Each unit's verdict and constant, behind the norm that alone reads the layer, if there is one.
+
+    Of several calls, the livelier counts; a number that is another in each call is a field.
+    """
+    if any(op.kind == "opaque" for op in calls):
+        return [("alive", 0.0)] * num_units(flow.traced.module(calls[0].node))
+    norms = {other.node: other for other in flow.ops if other.kind == "norm"}
+    seen = [norms.get(next(iter(op.node.users)), op) if len(op.node.users) == 1 else op for op in calls]
+    state, const = torch.stack([op.state for op in seen]).amax(0), seen[0].const
+    differs = torch.stack([op.const != const for op in seen]).any(0)
+    state = torch.where((state == CONST) & differs, FIELD, state)
     names: dict[int, Verdict] = {FIELD: "field", ALIVE: "alive"}
     return [
-        (names.get(state, "zero" if const == 0 else "uniform"), const)
-        for state, const in zip(op.state.tolist(), op.const.tolist(), strict=True)
+        (names.get(unit, "zero" if number == 0 else "uniform"), number)
+        for unit, number in zip(state.tolist(), const.tolist(), strict=True)
     ]
 
 

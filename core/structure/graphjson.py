@@ -17,6 +17,7 @@ from torch import fx, nn
 
 from core.errors import BadInput, DamagedFile
 from core.structure.operations import ATTRIBUTE_NAMES, CLASS_OF, FUNCTION_OF, METHOD_NAMES, NAME_OF
+from core.structure.trace import altered
 
 GETATTR = "builtins.getattr"
 
@@ -187,7 +188,7 @@ def encode_module(module: nn.Module) -> dict[str, Any]:
 def settings_of(module: nn.Module) -> dict[str, Any] | None:
     """Constructor arguments read back from attributes of the same name; None if one cannot be, or for other classes."""
     name = type(module).__name__
-    if CLASS_OF.get(name) is not type(module):
+    if CLASS_OF.get(name) is not type(module) or altered(module):
         return None
     out: dict[str, Any] = {}
     for setting, parameter in list(inspect.signature(type(module).__init__).parameters.items())[1:]:

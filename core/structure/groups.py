@@ -12,6 +12,8 @@ from torch import Tensor
 from core.structure.layers import num_groups, num_inputs, site_of
 from core.structure.values import Flow, Op, Val, bases
 
+CHANNELWISE = ("norm", "pointwise", "plane", "group norm", "layer norm")
+
 
 class Group(BaseModel):
     """Units by site that meet. `closed`: why no target may choose it ("" if it may)."""
@@ -74,7 +76,7 @@ def coupled(flow: Flow) -> list[Group]:
 def follow(labels: Labels, op: Op, vals: list[Val]) -> None:
     """The labels of an operation's channels."""
     one = vals[0] if len(vals) == 1 else None
-    if op.kind in ("norm", "pointwise", "plane", "group norm", "layer norm") and one is not None:
+    if one is not None and (op.kind in CHANNELWISE or keeps_shape(op, one)):
         labels.of[op.index] = labels.take(one)
     elif op.kind == "move" and one is not None and op.source_rows is not None:
         labels.of[op.index] = labels.take(one)[op.source_rows]
@@ -88,6 +90,11 @@ def follow(labels: Labels, op: Op, vals: list[Val]) -> None:
         depthwise = op.kind == "layer" and op.module is not None and num_groups(op.module) == num_inputs(op.module)
         if depthwise and num_groups(op.module) > 1 and one is not None:  # type: ignore[arg-type]
             labels.join(labels.of[op.index], labels.take(one).repeat_interleave(op.width // one.width))
+
+
+def keeps_shape(op: Op, val: Val) -> bool:
+    """An unknown operation that gives what it takes in shape, as a softmax: its channel j is taken for channel j."""
+    return op.kind == "opaque" and (op.shapes, op.axis) == (val.shapes, val.axis)
 
 
 def gathered(labels: Labels, members: dict[int, list[tuple[str, int]]], closed: dict[int, str]) -> list[Group]:

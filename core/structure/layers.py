@@ -88,6 +88,15 @@ def kernel_of(module: nn.Module) -> Kernel:
     return Kernel(tuple(module.kernel_size), tuple(module.stride), tuple(module.dilation), pad)
 
 
+def take_rows(new: nn.Module, old: nn.Module, rows: Tensor) -> nn.Module:
+    """`new` with the rows of the parameters of `old`, which may lack some."""
+    for name, parameter in old._parameters.items():
+        part = None if parameter is None else parameter.detach()[rows.to(parameter.device)]
+        trained = parameter is not None and parameter.requires_grad
+        setattr(new, name, None if part is None else nn.Parameter(part, requires_grad=trained))
+    return new
+
+
 def narrow_layer(module: nn.Module, weight: Tensor, bias: Tensor | None, groups: int = 1) -> nn.Module:
     """A layer like `module` with this weight (out, in per group, elements) in `groups` conv groups.
 

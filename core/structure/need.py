@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
+from core.structure.rule import Rule
 from core.structure.rules import RULES
 from core.structure.values import ALIVE, CONST, Flow, Layout, Many, Op, Raw, Val, Value, bases
 
 
-def mark_needs(flow: Flow) -> None:
+def mark_needs(flow: Flow, rules: Mapping[str, Rule] = RULES) -> None:
     """Fill `need`, `used` and `size_needed` in, from the outputs back; every consumer comes later than its source."""
     for op in reversed(flow.ops):
         op.used = op.used or op.kind == "output"
-        reads = RULES[op.kind].reads(flow, op)
+        reads = rules[op.kind].reads(flow, op)
         vals = [val for value in op.inputs for val in bases(value)]
         for val, mask in zip(vals, reads.masks, strict=True):
             if mask is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -20,9 +21,10 @@ def apply_with_optimizer(
     """As `apply`, and an optimizer of the same class and settings for the compact network.
 
     State tensors shaped like their parameter are cut like it; other state (a step count) is copied. Carried constants are
-    in no group. BadInput where the optimizer holds a parameter that is not the model's.
+    in no group; weights that pad conv groups to one size get no gradient. BadInput where the optimizer holds a parameter that
+    is not the model's, or none that stays.
     """
-    compact, origins = built(plan, flow_of(plan, trace(model, example)))
+    compact, origins = built(plan, flow_of(plan, trace(model, example)), trains=True)
     names: dict[Tensor, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):  # a tied weight has several names
         names.setdefault(parameter, []).append(name)
@@ -56,9 +58,19 @@ def moved(
         for group in optimizer.param_groups
         if held[id(group)]
     ]
-    new = type(optimizer)(groups, **optimizer.defaults)
+    if not groups:
+        raise BadInput("the optimizer must hold a parameter that stays in the compact network; none does; use apply")
+    new = type(optimizer)(groups, **taken(optimizer))
+    new.defaults = dict(optimizer.defaults)
     new.state.update({parameter: values for parameter, values in state.items() if values})
     return new
+
+
+def taken(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The defaults that the constructor takes; an optimizer may hold more (AdamW: that it is a decoupled Adam)."""
+    parameters = inspect.signature(type(optimizer)).parameters
+    every = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return {name: value for name, value in optimizer.defaults.items() if every or name in parameters}
 
 
 def cut_state(state: dict[str, Any], old: Tensor, origin: Origin, parameter: Tensor) -> dict[str, Any]:

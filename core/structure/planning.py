@@ -30,7 +30,8 @@ def plan_chosen(model: nn.Module, example: Example, chosen: Sites, *, source: st
 
     Sites are filters and neurons (`conv1/filter`), whole layers (`conv1/layer`: [0]), conv groups (`conv2/group`: [3, 5]),
     input slices (`conv2/channel`), taps across all filters (`conv2/shape`: in * kernel area + tap), or channels of a
-    batch norm (`bn1/norm`: its result is zero there, and the filter that it alone reads goes with it).
+    batch norm (`bn1/norm`: its result is zero there, and the filter that it alone reads goes with it). How they are
+    numbered: `core.structure.sites.maskable`.
     """
     traced = trace(model, example)
     return plan_traced(traced, source=source, masked=expanded(traced, chosen))

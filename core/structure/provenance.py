@@ -17,7 +17,7 @@ from core.structure.rules_layers import made_layer
 from core.structure.rules_moves import moved
 from core.structure.rules_pairs import made_pair
 from core.structure.rules_plane import made_plane
-from core.structure.trace import Traced, eval_mode
+from core.structure.trace import Traced, altered, eval_mode
 from core.structure.values import Flow, Raw, Val, Value, whole
 
 KINDS = {"placeholder": "input", "output": "output", "get_attr": "opaque"}
@@ -82,8 +82,8 @@ def kind_of(node: fx.Node, module: nn.Module | None) -> str:
         kind = MODULES.get(type(module))
         if kind is None:
             return f"the knife has no rule for {type(module).__name__}"
-        if module._forward_hooks or module._forward_pre_hooks:
-            return "it has forward hooks, which may change its weights or its result"
+        if why := altered(module):
+            return why
         tracked = isinstance(module, INSTANCE) and module.running_mean is not None
         return "norm" if tracked else kind
     kind = FUNCTIONS.get(node.target) if node.op == "call_function" else METHODS.get(str(node.target))  # type: ignore[arg-type]

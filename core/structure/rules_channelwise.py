@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from core.structure.build import SUFFIX, Build, Origin, row_cut
+from core.structure.layers import take_rows
 from core.structure.rule import (
     Rule,
     channels_of,
@@ -88,8 +89,7 @@ def narrow_module(module: Any, rows: Tensor) -> nn.Module:
         new = type(module)(
             len(rows), module.eps, module.momentum, module.affine, module.track_running_stats, device="meta"
         )
-    for name, old in module.named_parameters(recurse=False):
-        setattr(new, name, nn.Parameter(old.detach()[rows.to(old.device)], requires_grad=old.requires_grad))
+    take_rows(new, module, rows)
     for name, buffer in module.named_buffers(recurse=False):
         new.register_buffer(name, buffer[rows.to(buffer.device)] if buffer.dim() else buffer.clone())
     return new

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from core.structure.build import SUFFIX, Build, Origin, row_cut
+from core.structure.layers import take_rows
 from core.structure.rule import Reads, Rule, channels_of, full_reads, row_mask, same_plane, source_of, tensor_input
 from core.structure.rules_channelwise import narrow_module, probe
 from core.structure.rules_opaque import recast
@@ -94,7 +95,7 @@ def forward_group_norm(flow: Flow, op: Op) -> None:
     if norm.weight is not None:
         dead = norm.weight.detach().cpu() == 0
         state[dead] = CONST
-        const = torch.where(dead, norm.bias.detach().cpu().double(), const)
+        const = torch.where(dead, 0.0 if norm.bias is None else norm.bias.detach().cpu().double(), const)
     op.fill_in(state, const)
 
 
@@ -126,9 +127,7 @@ def narrow_group_norm(op: Op, rows: Tensor) -> nn.Module:
     if isinstance(norm, INSTANCE):
         return narrow_module(norm, rows)
     new = nn.GroupNorm(len(rows) // per_group(op), len(rows), norm.eps, norm.affine, device="meta")
-    for name, old in norm.named_parameters(recurse=False):
-        setattr(new, name, nn.Parameter(old.detach()[rows.to(old.device)], requires_grad=old.requires_grad))
-    return new
+    return take_rows(new, norm, rows)
 
 
 LAYER_NORM = Rule(forward_layer_norm, reads_layer_norm, emit_layer_norm, same_plane)

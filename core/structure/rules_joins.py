@@ -25,6 +25,8 @@ def concatenated(flow: Flow, node: fx.Node) -> Value | str:
     refused = next((why for val in vals if (why := channels_of(flow, val, dim % len(shapes[0])))), "")
     if refused:
         return "it does not join channels" if "dimension" in refused else refused
+    if len({flow.dtype(val) for val in vals}) > 1:
+        return "its inputs differ in type"
     return joined(vals, vals[0].axis)
 
 

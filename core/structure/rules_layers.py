@@ -51,9 +51,9 @@ def made_layer(flow: Flow, node: fx.Node, module: nn.Module, path: str, paramete
     return whole(op)
 
 
-def by_input(op: Op, tensor: Tensor) -> Tensor:
-    """A tensor shaped like the layer's weight as (out, in per conv group, elements): what each output takes of each input."""
-    value, weight = op.inputs[0], weight_by_input(must(op.module), tensor)
+def by_input(flow: Flow, op: Op, tensor: Tensor) -> Tensor:
+    """A tensor shaped like the layer's weight, masked, as (out, channels per conv group, elements of a channel)."""
+    value, weight = op.inputs[0], silenced(flow, op, weight_by_input(must(op.module), tensor))
     if isinstance(value, Layout):  # a linear layer on flattened planes
         columns = columns_of(value)
         every = columns.flatten().to(weight.device)
@@ -66,11 +66,14 @@ def by_input(op: Op, tensor: Tensor) -> Tensor:
 
 
 def silenced(flow: Flow, op: Op, weight: Tensor) -> Tensor:
-    """The weight with zeros at masked filters, inputs and shapes."""
+    """The weight (out, in per conv group, elements) with zeros at masked filters, inputs and shapes.
+
+    Numbered as `core.structure.sites.maskable` says, whatever the inputs are made of.
+    """
     masks = {kind: flow.masked.get(f"{op.path}/{kind}", []) for kind in ("filter", "neuron", "channel", "shape")}
     if not any(masks.values()):
         return weight
-    weight = weight.clone()
+    weight = weight.clone(memory_format=torch.contiguous_format)  # so that a flattened view writes into it
     weight[masks["filter"] + masks["neuron"]] = 0
     groups, per = num_groups(must(op.module)), weight.shape[1]
     for channel in masks["channel"]:
@@ -108,7 +111,7 @@ def by_group(op: Op, rows: Tensor) -> Tensor:
 def forward(flow: Flow, op: Op) -> None:
     """Alive if an alive input is read; else a field if a field, or a constant across zero padding, is; else a number."""
     module = must(op.module)
-    op.weight = silenced(flow, op, by_input(op, weight_in(module)))
+    op.weight = by_input(flow, op, weight_in(module))
     op.links = (op.weight.squeeze(2) != 0 if op.weight.shape[2] == 1 else (op.weight != 0).any(2)).cpu()
     site = site_of(op.path, module)
     states, consts = input_states(flow, op)

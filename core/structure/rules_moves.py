@@ -63,6 +63,8 @@ def common_base(flow: Flow, values: list[Value]) -> Val | str:
     first = vals[0] if vals else None
     if first is None or len(vals) != len(values) or any(v.shapes != first.shapes or v.axis != first.axis for v in vals):
         return "its inputs differ in shape, or their channels are not known"
+    if len({flow.dtype(val) for val in vals}) > 1:
+        return "its inputs differ in type"
     return channels_of(flow, first) or joined(vals, first.axis)
 
 

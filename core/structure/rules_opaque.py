@@ -85,7 +85,7 @@ def outline(build: Build, value: Value) -> fx.Node:
     if isinstance(value, Layout | Many):
         sources = {n: outline(build, build.flow.values[n]) for n in value.node.all_input_nodes}
         return build.once(("outline", value.node), lambda: build.rerun(value.node, sources))
-    one, lengths = build.numbers(torch.ones(1), len(value.shape)), build.lengths(value, build.batch(), value.width)
+    one, lengths = build.numbers(torch.ones(1), value), build.lengths(value, build.batch(), value.width)
     return build.once(("outline", *lengths), lambda: build.method("expand", one, *lengths))
 
 

@@ -45,16 +45,16 @@ def made_pair(flow: Flow, node: fx.Node) -> Value | str:
         if refused or len(made.shape) != len(shapes[0]) or made.width not in (1, lead.width):
             return refused or "its operands differ in shape"
         operands.append(made)
-    kind = "sum" if is_plain_sum(node, operands) else "pair"
+    kind = "sum" if is_plain_sum(flow, node, operands) else "pair"
     op = flow.new_op(kind, node, operands, shapes, lead.axis)
     forward(flow, op)
     return whole(op)
 
 
-def is_plain_sum(node: fx.Node, operands: list[Value]) -> bool:
-    """Two values of one shape, added: they can be brought together channel by channel."""
+def is_plain_sum(flow: Flow, node: fx.Node, operands: list[Value]) -> bool:
+    """Two values of one shape and type, added: they can be brought together channel by channel."""
     a, b = operands
-    alike = isinstance(a, Val) and isinstance(b, Val) and a.shapes == b.shapes
+    alike = isinstance(a, Val) and isinstance(b, Val) and a.shapes == b.shapes and flow.dtype(a) == flow.dtype(b)
     return alike and node.target in SUMS and len(node.args) == 2 and not node.kwargs
 
 
@@ -185,7 +185,7 @@ def constants(build: Build, val: Val, entries: Tensor) -> fx.Node:
     """Numbers; those of a parameter stay a parameter, so that the network can still learn it."""
     if source_is_parameter(build.flow, val) and len(val.op.unique()) == 1:
         return narrow_parameter(build, build.flow.ops[val.like], val.ch[entries])
-    return build.numbers(build.flow.const(val)[entries], len(val.shape), val.axis)
+    return build.numbers(build.flow.const(val)[entries], val)
 
 
 def narrow_parameter(build: Build, op: Op, rows: Tensor) -> fx.Node:

@@ -53,11 +53,11 @@ def total(
             node = build.gather(val, order, stream)
         parts = parts[1:]
         if const.any():
-            node = build.call(torch.add, node, build.numbers(const[order], len(op.shape), op.axis))
+            node = build.call(torch.add, node, build.numbers(const[order], op))
     else:
         order = rows.nonzero().flatten() if order is None else order
         batch = build.batch() if stream == ALIVE else 1
-        start = build.numbers(const[order], len(op.shape), op.axis)
+        start = build.numbers(const[order], op)
         node = build.method("expand", start, *build.lengths(val, batch, -1))
     for val, mask in parts:
         node = add_part(build, node, val, mask, order, stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from core.structure.layers import LAYERS, num_inputs, num_units, site_of, weight_in
+from core.structure.layers import LAYERS, num_inputs, num_units, site_of, weight_by_input, weight_in
 from core.structure.provenance import layer_of_call
 from core.structure.rules import FUNCTIONS
 from core.structure.trace import Traced
@@ -25,12 +25,16 @@ def count_units(traced: Traced) -> dict[str, int]:
 
 
 def maskable(traced: Traced) -> dict[str, int]:
-    """Every site that a chosen cut may name: outputs, inputs (channels) and shapes of each layer, results of batch norms."""
+    """Every site that a chosen cut may name: outputs, inputs (channels) and shapes of each layer, results of batch norms.
+
+    Channels are the layer's own inputs, as its weight has them: behind a flatten, single elements. A shape is input * taps +
+    tap, the input counted within its conv group, of a transposed convolution too; a linear layer has one tap.
+    """
     out = count_units(traced)
     for path, module in traced.root.named_modules():
         if isinstance(module, LAYERS):
             out[f"{path}/channel"] = num_inputs(module)
-            out[f"{path}/shape"] = weight_in(module)[0].numel()
+            out[f"{path}/shape"] = weight_by_input(module, weight_in(module).to("meta"))[0].numel()
         elif isinstance(module, _BatchNorm) and module.running_mean is not None:
             out[f"{path}/norm"] = module.num_features
     return out

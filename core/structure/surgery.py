@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import fx, nn
 
 from core.errors import PlanError
-from core.structure.build import Build, Origin
+from core.structure.build import Build, Origin, attribute
 from core.structure.columns import shape_cuts
 from core.structure.findings import leaving
 from core.structure.need import mark_needs
@@ -37,10 +37,10 @@ def remove_zeros(model: nn.Module, example: Example, *, source: str = "") -> tup
     return plan, built(plan, flow)[0]
 
 
-def built(plan: RemovalPlan, flow: Flow) -> tuple[fx.GraphModule, dict[str, Origin]]:
-    """The new network, and where each of its parameters comes from."""
+def built(plan: RemovalPlan, flow: Flow, trains: bool = False) -> tuple[fx.GraphModule, dict[str, Origin]]:
+    """The new network, and where each of its parameters comes from; `trains`: an optimizer goes on with it."""
     model = flow.traced.root
-    build = Build(flow, RULES)
+    build = Build(flow, RULES, trains)
     with eval_mode(model):
         for op in flow.ops:
             RULES[op.kind].emit(build, op)
@@ -48,7 +48,11 @@ def built(plan: RemovalPlan, flow: Flow) -> tuple[fx.GraphModule, dict[str, Orig
     compact = fx.GraphModule(build.root, build.graph, "Compact")
     compact.delete_all_unused_submodules()
     drop_unused(compact)
-    return compact.train(model.training), build.origins
+    compact.train(model.training)
+    for path, module in compact.named_modules():
+        source = attribute(model, build.sources.get(path, path)) if path else model
+        module.training = source.training if isinstance(source, nn.Module) else model.training
+    return compact, build.origins
 
 
 def flow_of(plan: RemovalPlan, traced: Traced) -> Flow:

@@ -26,17 +26,23 @@ WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 @dataclass(frozen=True)
 class Run:
-    """What each node gave for one input: the shape of a tensor, or else the number, or the tuple, itself."""
+    """What each node gave for one input: shape and type of a tensor, or else the number, or the tuple, itself."""
 
     batch: int
     shapes: dict[fx.Node, tuple[int, ...]]
     numbers: dict[fx.Node, Any]
+    types: dict[fx.Node, torch.dtype]
+
+    def leads(self, node: fx.Node) -> bool:
+        """Whether the first dimension of what a node gave is the batch."""
+        return self.shapes.get(node, ())[:1] == (self.batch,)
 
 
 @dataclass(frozen=True)
 class Traced:
     """A followed network: graph of out-of-place operations, and what each node gave for the example.
 
+    `root` holds the network's own modules and tensors, and beside them those that its forward made.
     `runs[0]` is the example's; `runs[1]` has another batch, and another height and width where the network takes one.
     What holds in both holds at every size; a network that takes no second input has one run.
     """
@@ -86,6 +92,13 @@ def eval_mode(*models: nn.Module) -> Iterator[None]:
             module.training = flag
 
 
+def altered(module: nn.Module) -> str:
+    """Why a module may do something else than its class says; "" where nothing shows it."""
+    if module._forward_hooks or module._forward_pre_hooks:
+        return "it has forward hooks, which may change its weights or its result"
+    return "its forward is not that of its class" if "forward" in vars(module) else ""
+
+
 class Value(fx.Proxy):
     """A followed value that records `a += b` as the write it is; torch.fx alone would record `a + b`."""
 
@@ -131,27 +144,44 @@ def trace(model: nn.Module, example: Example) -> Traced:
     """
     if isinstance(model, WRAPPERS) or hasattr(model, "_orig_mod"):
         raise TraceError(f"{type(model).__name__} wraps the network; pass the wrapped network (.module or ._orig_mod)")
-    inputs = example_tuple(example)
-    with eval_mode(model):
-        graph = follow(model, len(inputs))
-        first, writes = run_once(model, graph, inputs)
+    if why := altered(model):
+        raise TraceError(f"the network itself must be what its class says; {why}; pass nn.Sequential(network)")
+    inputs, root = example_tuple(example), shell(model)
+    with eval_mode(root):
+        graph = follow(root, len(inputs))
+        first, writes = run_once(root, graph, inputs)
         for node, users in writes:
-            remove_write(model, node, users)
+            remove_write(root, node, users)
         for node in graph.nodes:  # numbers never change in place
             node.target = IN_PLACE_FUNCTIONS.get(node.target, node.target)
-        second = second_run(model, graph, inputs)
+        second = second_run(root, graph, inputs, first)
     graph.lint()
-    return Traced(model, graph, (first, second) if second else (first,), inputs[0].dtype)
+    return Traced(root, graph, (first, second) if second else (first,), inputs[0].dtype)
 
 
-def second_run(model: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> Run | None:
-    """A run with one more image, and 32 more pixels on a side if the network takes them; None if it takes neither."""
-    for more in (32, 0):
-        larger = tuple(enlarged(t, more) for t in inputs)
+def shell(model: nn.Module) -> nn.Module:
+    """The same network as another object: torch.fx sets what a forward makes on it, and not on the caller's."""
+    other: nn.Module = object.__new__(type(model))
+    vars(other).update(vars(model))
+    return other
+
+
+MORE = (37, 34, 36, 40, 48, 32, 0)  # pixels on a side; first what leaves another remainder with every small number
+
+
+def second_run(model: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...], first: Run) -> Run | None:
+    """A run with one more image, and with more pixels on a side if the network takes them; None if it takes neither.
+
+    A size at which a result no longer has one entry for each image, as behind `view(-1, k)`, is not taken.
+    """
+    results = next(iter(reversed(graph.nodes))).all_input_nodes
+    for more in MORE:
         try:
-            return interpret(model, graph, larger)[0]
+            run = interpret(model, graph, tuple(enlarged(t, more) for t in inputs))[0]
         except (TraceError, RuntimeError, NotImplementedError, TypeError, ValueError):
             continue
+        if all(run.leads(node) or not first.leads(node) for node in results):
+            return run
     return None
 
 
@@ -207,7 +237,7 @@ def interpret(model: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> 
     last = {node: max((order[u] for u in node.users), default=order[node]) for node in graph.nodes}
     feed = iter(inputs)
     alive: dict[fx.Node, Any] = {}
-    run, writes = Run(inputs[0].shape[0], {}, {}), []
+    run, writes = Run(inputs[0].shape[0], {}, {}, {}), []
     for node in graph.nodes:
         if node.op == "output":
             break
@@ -216,7 +246,7 @@ def interpret(model: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> 
             writes.append((node, later_readers(node, target, alive, order)))
         alive[node] = execute(model, node, alive, feed, meta=inputs[0].is_meta)
         if isinstance(alive[node], Tensor):
-            run.shapes[node] = tuple(alive[node].shape)
+            run.shapes[node], run.types[node] = tuple(alive[node].shape), alive[node].dtype
         elif not tensors_in(alive[node]):
             run.numbers[node] = alive[node]
         for old in [n for n in alive if last[n] <= order[node]]:
@@ -254,7 +284,7 @@ def perform(model: nn.Module, node: fx.Node, args: Any, kwargs: Any, meta: bool 
 
 def module_on_shapes(module: nn.Module, args: Any, kwargs: Any) -> Any:
     """A module's result without data; at once where it is known to be shaped like the input."""
-    if type(module) in SAME_SHAPE and not module._forward_hooks and not module._forward_pre_hooks:
+    if type(module) in SAME_SHAPE and not altered(module):
         same = getattr(module, "inplace", False) or type(module) in SAME_TENSOR
         return args[0] if same else torch.empty_like(args[0])
     return functional_call(module, without_data(module), args, kwargs)

@@ -153,6 +153,11 @@ class Flow:
     def nonneg(self, val: Val) -> Tensor:
         return self._pick(val, "nonneg")
 
+    def dtype(self, value: Val | Op) -> torch.dtype:
+        """The type of the numbers of a value."""
+        node = (value if isinstance(value, Op) else self.ops[value.like]).node
+        return self.traced.runs[0].types.get(node, self.traced.dtype)
+
     def _pick(self, val: Val, name: str) -> Tensor:
         """The entries of one vector that `val` refers to, in its order."""
         sources = val.op.unique().tolist()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from core.data.augment import Augment
 from core.data.names import CHOICES as DATASETS
 from core.data.names import folder_named
 from core.errors import BadInput, one_of
@@ -45,14 +46,10 @@ class RunConfig(Frozen):
         (Phase(),), min_length=1, title="Phases", description="The stretches of the run, in order."
     )
     label_smoothing: float = setting(0.0, "Label smoothing", "Share of the target spread over all classes.", ge=0, lt=1)
-    cutout: int = setting(
-        0,
-        "Cutout",
-        "Side of the square that is blanked in each training image.",
-        unit="pixels",
-        ge=0,
-        le=1024,
-        source="DeVries & Taylor 2017, arXiv 1708.04552",
+    augment: Augment | None = setting(
+        None,
+        "Augmentation",
+        'How training images are varied, e.g. {"crop": 4, "flip": true, "cutout": 8}; empty: the data set\'s own way.',
     )
     measure_every: int = setting(
         20,

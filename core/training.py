@@ -169,7 +169,10 @@ class Training:
         return ev.Started(
             **self._where(), config=self.config.model_dump(mode="json"), layout=self.layout, sites=sites, resumed=resumed,
             dense={"macs": self.layout["macs"], "params": self.layout["params"]}, conditions=conditions.described(self.config),
-            data={"mean": list(self.dataset.mean), "std": list(self.dataset.std), "class_names": list(self.dataset.class_names)},
+            data={
+                "mean": list(self.dataset.mean), "std": list(self.dataset.std), "shape": list(self.dataset.shape),
+                "class_names": list(self.dataset.class_names),
+            },
         )  # fmt: skip
 
     # one epoch
@@ -180,8 +183,9 @@ class Training:
         loss_sum, right = torch.zeros((), device=self.device), torch.zeros((), dtype=torch.int64, device=self.device)
         seen, last_word = 0, began
         for images, labels in batches(
-            self.dataset.train, self.dataset, self.config.batch_size, generator=self.order, train=True
-        ):
+            self.dataset.train, self.dataset, self.config.batch_size,
+            generator=self.order, train=True, augment=self.config.augment,
+        ):  # fmt: skip
             yield from self._obey()
             if self.controls.stopping:
                 return

@@ -90,9 +90,10 @@ def _network(row: Run | None, view: RunView) -> None:
             icon=":material/verified:",
             width="stretch",
         )
-        info = DATASETS[view.started["config"]["dataset"]]
+        data = view.started.get("data") or {}
+        shape = data.get("shape") or DATASETS[view.started["config"]["dataset"]].shape
         st.caption(f"To use it, in the Espalier folder with its environment active. {normalisation(view)}")
-        st.code(LOAD.format(name=name, shape=", ".join(str(n) for n in info.shape)), language="python")
+        st.code(LOAD.format(name=name, shape=", ".join(str(n) for n in shape)), language="python")
 
 
 def normalisation(view: RunView) -> str:

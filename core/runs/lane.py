@@ -26,7 +26,6 @@ from core import attribution, checkpoint, latency
 from core.config import RunConfig
 from core.data import load
 from core.data.dataset import Dataset
-from core.data.names import DATASETS
 from core.errors import BadInput, one_of
 from core.forms import rewrite
 from core.runs.folder import RunFolder, write_atomically
@@ -86,7 +85,7 @@ class Lane(socketserver.ThreadingTCPServer):
     def form(self, folder: str, output: str) -> dict[str, Any]:
         """The compact network of a run written to `output` in the form of its suffix, what was checked in `output`.json."""
         run = RunFolder(Path(folder))
-        shape = DATASETS[run.about()["config"]["dataset"]].shape
+        shape = self.dataset(run.about()["config"]["dataset"]).shape
         told = rewrite(run.compact, Path(output), torch.zeros(1, *shape))
         write_atomically(Path(f"{output}.json"), json.dumps(told))
         return told

@@ -385,7 +385,7 @@ class Training:
             raise BadInput(
                 f"{file} must hold the whole state to train on; it holds weights only (an export); it can be asked and cut, not continued"
             )
-        if facts["config"] != self.config.model_dump(mode="json"):
+        if RunConfig.model_validate(facts["config"]) != self.config:
             raise BadInput(f"{file} must be of the same settings as the run; they differ; start a new run instead")
         for index in range(facts["phase"] + 1):
             self._begin_phase(index, fresh=False)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.config import RunConfig, with_settings
-from core.errors import one_of
+from core.config import RunConfig, checked, with_settings
+from core.errors import BadInput, one_of
 from core.presets import dense_control, preset
 from core.runs.folder import write_atomically
 from core.runs.home import PROJECT
@@ -92,7 +92,15 @@ def _rows(table: Table) -> dict[str, Any]:
         return {}
     kept = json.loads(table.file.read_text())["rows"]
     wanted = table.configs()
-    return {name: row for name, row in kept.items() if name in wanted and row["settings"] == _settings(wanted[name])}
+    return {name: row for name, row in kept.items() if name in wanted and _is(row["settings"], wanted[name])}
+
+
+def _is(settings: dict[str, Any], config: RunConfig) -> bool:
+    """Whether recorded settings are those of `config`; what an older version did not know has its default."""
+    try:
+        return checked(settings) == config
+    except BadInput:
+        return False
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import get_args
 
 from core.config import Frozen, Kind, Phase, RunConfig
 from core.errors import one_of
+from core.paper_presets import PAPER_PRESETS, baseline, finetuning, learning
 
 
 class Preset(Frozen):
@@ -18,14 +19,6 @@ class Preset(Frozen):
     config: RunConfig
 
 
-def _cifar(name: str, network: str, *, filter: float = 0.0, block: float = 0.0) -> RunConfig:
-    """The paper's CIFAR protocol: 240 epochs, batch 64, rate 0.1 divided by ten at 120, 160 and 200."""
-    strengths: dict[Kind, float] = {"filter": filter, "block": block}
-    kinds = tuple(kind for kind, strength in strengths.items() if strength)
-    phase = Phase(epochs=240, kinds=kinds, strength_filter=filter, strength_block=block)
-    return RunConfig(preset=name, network=network, dataset="cifar10", phases=(phase,))
-
-
 _DIGITS = Phase(
     epochs=120, lr=0.08, lr_schedule="cosine", lr_floor=0.05, strength_filter=0.006, strength_block=0.05,
     strength_schedule="ramp", ramp_from=0.7, ramp=1.0,
@@ -34,6 +27,16 @@ _LENET = Phase(
     epochs=100, lr=0.03, lr_schedule="cosine", lr_floor=0.05, kinds=("filter",), strength_filter=0.015,
     strength_schedule="ramp", ramp_from=0.5, ramp=1.0,
 )  # fmt: skip
+_SSL = (
+    baseline(15, 0.03),
+    learning(30, 0.02, kinds=("filter", "shape"), strength_filter=0.035, strength_shape=0.015, lr_drops=(0.7,)),
+    finetuning(15, 0.03),
+)
+_DEPTH = (
+    baseline(30, 0.08),
+    learning(60, 0.05, kinds=("layer",), strength_layer=0.02),
+    finetuning(15, 0.02),
+)
 _SHAPES = Phase(
     epochs=20, lr=0.1, lr_schedule="cosine", lr_floor=0.05, strength_filter=0.009, strength_block=0.03,
     strength_schedule="ramp", ramp_from=0.5, ramp=0.8,
@@ -73,32 +76,29 @@ PRESETS: tuple[Preset, ...] = (
         ),
     ),
     Preset(
+        name="digits-ssl",
+        title="Digits: LeNet under group lasso",
+        minutes=0.5,
+        say="SSL in three phases: a baseline, group lasso on filters and their shapes, fine-tuning with the zeros kept.",
+        config=RunConfig(preset="digits-ssl", network="lenet", measure_every=0, phases=_SSL),
+    ),
+    Preset(
+        name="digits-ssl-depth",
+        title="Digits: a ResNet-20 loses layers",
+        minutes=2,
+        say="SSL on whole convolutions inside residual blocks: the network learns its own depth.",
+        config=RunConfig(preset="digits-ssl-depth", batch_size=128, measure_every=0, phases=_DEPTH),
+    ),
+    Preset(
         name="shapes-sss",
         title="Shapes: colour images, 20 classes",
         minutes=8,
         say="Procedural 32 x 32 colour images in four families; larger maps, so cutting shows in the clock.",
         config=RunConfig(preset="shapes-sss", dataset="shapes", batch_size=128, measure_every=5, phases=(_SHAPES,)),
     ),
-    Preset(
-        name="cifar10-sss",
-        title="CIFAR-10: ResNet-20, the paper's protocol",
-        minutes=600,
-        say="240 epochs as in the paper; needs the CIFAR-10 files, and patience or a GPU.",
-        config=_cifar("cifar10-sss", "resnet20", block=0.01),
-    ),
-    Preset(
-        name="cifar10-sss-164",
-        title="CIFAR-10: ResNet-164, blocks",
-        minutes=6000,
-        say="The paper's deep network: 54 bottleneck blocks, early stages go first. Made for a GPU.",
-        config=_cifar("cifar10-sss-164", "resnet164", block=0.005),
-    ),
-    Preset(
-        name="cifar10-sss-vgg16",
-        title="CIFAR-10: VGG-16, filters",
-        minutes=3000,
-        say="A plain deep network: no skips, so only filters can go, never a whole layer for free.",
-        config=_cifar("cifar10-sss-vgg16", "vgg16", filter=0.001),
+    *(
+        Preset(name=name, title=title, say=say, minutes=minutes, config=config)
+        for name, title, say, minutes, config in PAPER_PRESETS
     ),
 )
 

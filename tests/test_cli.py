@@ -142,11 +142,11 @@ def test_an_export_is_the_same_kind_of_folder(folder, trained, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
-    (["run", "digits-ss"], "did you mean 'digits-sss'"),
+    (["run", "digit-sss"], "did you mean 'digits-sss'"),
     (["run", "digits-sss", "--set", "epochs=0"], "epochs must be a whole number of at least 1"),
     (["run", "digits-sss", "--set", "epoch=3"], "did you mean 'epochs'"),
     (["run", "digits-sss", "--set", "lr=fast"], "phases.0.lr must be a number; got 'fast'"),
-    (["run", "cifar10-sss"], "dataset cifar10 must have cifar-10-batches-bin/data_batch_1.bin"),
+    (["run", "sss-resnet20-c10"], "dataset cifar10 must have cifar-10-batches-bin/data_batch_1.bin"),
     (["show", "nobody"], "got 'nobody'"),
     (["frobnicate"], "frobnicate"),
     (["control", "nobody", "pause"], "got 'nobody'"),

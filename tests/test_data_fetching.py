@@ -157,7 +157,7 @@ def test_a_server_without_ranges_is_asked_for_all_of_it(toy, server, tmp_path):
     assert is_whole(tmp_path) and len(server.asked) == 2
 
 
-@pytest.mark.parametrize("size", [100_000, len(PACKED), len(PACKED) + 5])
+@pytest.mark.parametrize("size", [100_000, len(PACKED), len(PACKED) + 5], ids=["shorter", "as long", "longer"])
 def test_a_part_of_something_else_is_not_gone_on_with_for_ever(toy, server, tmp_path, size):
     (tmp_path / f"{TAR}.part").write_bytes(b"x" * size)
     fetch("cifar10", tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
-    {"errors", "atomic", "phases", "config", "events", "controls", "presets", "machine"},
+    {"errors", "atomic", "papers", "phases", "config", "events", "controls", "presets", "paper_presets", "machine"},
     {"proximal", "schedules", "lasso"},
     {"networks", "data"},
     {"structure"},

@@ -115,7 +115,7 @@ def test_the_form_is_made_from_the_settings_and_refuses_what_they_refuse(runs, m
 def test_a_preset_whose_data_is_not_there_says_how_to_get_it(runs, monkeypatch):
     monkeypatch.delenv("ESPALIER_DATA", raising=False)
     at = page("start")
-    button = at.button(key="preset-cifar10-sss")
+    button = at.button(key="preset-sss-resnet20-c10")
     assert button.disabled and "download it from" in button.help
 
 

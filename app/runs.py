@@ -47,6 +47,22 @@ KIND_WORDS = {
 }  # fmt: skip
 
 
+METHOD_WORDS = {
+    "sss": "SSS", "ssl": "SSL", "slimming": "network slimming", "l1": "l1", "prune": "pruning by size", "dense": "dense control",
+}  # fmt: skip
+
+
+def methods_of(config: dict[str, Any]) -> str:
+    """`SSL`, or several; of a run that only trains, `dense control`."""
+    found = dict.fromkeys(p["method"] for p in config["phases"] if p["method"] != "dense")
+    return " and ".join(METHOD_WORDS[m] for m in found or ("dense",))
+
+
+def final_accuracy(accuracy: dict[str, float | None]) -> float:
+    """The test accuracy of the network that a run ends with: fine-tuned, where it was."""
+    return float(accuracy.get("finetuned") or accuracy["test"] or 0.0)
+
+
 def learned_kinds(phase: dict[str, Any]) -> set[str]:
     """The kinds of site that a phase drives to zero; neurons go with filters."""
     if phase.get("method", "dense") in ("dense", "prune"):
@@ -173,6 +189,10 @@ class RunView:
     def phase(self) -> dict[str, Any]:
         """The settings of the phase of the newest epoch; empty before the start."""
         return self._phases()[self.epochs[-1]["phase"] if self.epochs else 0] if self.started else {}
+
+    def learns_structure(self) -> bool:
+        """Whether any phase of the run removes or learns structure."""
+        return any(phase["method"] != "dense" for phase in self._phases())
 
     def learns(self, site: str) -> bool:
         """Whether the phase of the newest epoch drives that site's units to zero."""

@@ -9,9 +9,9 @@ from typing import Literal
 import streamlit as st
 
 from app import sentences, theme
-from app.app_pages import learn_terms, live, parts, speed, start, structure, take_away
+from app.app_pages import learn_terms, live, parts, speed, start, structure, take_away, tradeoffs
 from app.guard import guarded
-from app.runs import DEMO, store
+from app.runs import DEMO, final_accuracy, store
 from app.selection import select, selection
 from core.errors import WrongMoment
 from core.runs.control import wake_dispatcher
@@ -37,7 +37,7 @@ def pages() -> dict[str, st.Page]:
     """The pages by name, in order."""
     named = {
         "start": (start.page, "Start", ":material/potted_plant:"), "live": (live.page, "Live", ":material/monitoring:"), "structure": (structure.page, "Structure", ":material/park:"),
-        "speed": (speed.page, "Speed", ":material/timer:"), "take-away": (take_away.page, "Take away", ":material/download:"), "glossary": (learn_terms.page, "Glossary", ":material/menu_book:"),
+        "speed": (speed.page, "Speed", ":material/timer:"), "trade-offs": (tradeoffs.page, "Trade-offs", ":material/balance:"), "take-away": (take_away.page, "Take away", ":material/download:"), "glossary": (learn_terms.page, "Glossary", ":material/menu_book:"),
     }  # fmt: skip
     return {
         name: st.Page(guarded(page), title=title, icon=icon, url_path=name, default=name == "start")
@@ -113,7 +113,7 @@ def _card(row: Run) -> None:
 def _line(row: Run) -> str:
     if row.state == "finished" and row.result:
         macs = row.result["macs_per_image"]
-        return f"{sentences.percent(row.result['accuracy']['test'], 1)} test · {sentences.percent(macs['compact'] / macs['dense'])} of the MACs"
+        return f"{sentences.percent(final_accuracy(row.result['accuracy']), 1)} test · {sentences.percent(macs['compact'] / macs['dense'])} of the MACs"
     if row.state in ("running", "starting", "paused") and row.progress:
         return f"{row.state} · epoch {row.progress['epoch']} of {row.progress['epochs']}"
     return row.state

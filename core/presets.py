@@ -80,14 +80,14 @@ PRESETS: tuple[Preset, ...] = (
         title="Digits: LeNet under group lasso",
         minutes=0.5,
         say="SSL in three phases: a baseline, group lasso on filters and their shapes, fine-tuning with the zeros kept.",
-        config=RunConfig(preset="digits-ssl", network="lenet", measure_every=0, phases=_SSL),
+        config=RunConfig(preset="digits-ssl", network="lenet", phases=_SSL),
     ),
     Preset(
         name="digits-ssl-depth",
         title="Digits: a ResNet-20 loses layers",
         minutes=2,
         say="SSL on whole convolutions inside residual blocks: the network learns its own depth.",
-        config=RunConfig(preset="digits-ssl-depth", batch_size=128, measure_every=0, phases=_DEPTH),
+        config=RunConfig(preset="digits-ssl-depth", batch_size=128, phases=_DEPTH),
     ),
     Preset(
         name="shapes-sss",

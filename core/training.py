@@ -80,7 +80,7 @@ class Training:
         self.step = self.epoch = self.phase_index = self.epoch_in_phase = 0
         self.collapsed: set[str] = set()
         self.method: MethodRun
-        self.rate = self.measuring_s = 0.0
+        self.rate = self.measuring_s = self.training_s = 0.0
 
     # the run
 
@@ -201,6 +201,7 @@ class Training:
         self.epoch += 1
         self.epoch_in_phase += 1
         seconds = time.perf_counter() - began - self.measuring_s
+        self.training_s += seconds
         self.rate = seen / seconds
         mean = float(loss_sum) / seen
         if not math.isfinite(mean):
@@ -372,7 +373,7 @@ class Training:
         tensors |= {f"average/{i:05d}": tensor for i, tensor in enumerate(self.average)}
         tensors["order"] = self.order.get_state()
         facts = self._where() | {
-            "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed), "learned": self.learned,
+            "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed), "learned": self.learned, "seconds": self.training_s,
             "config": self.config.model_dump(mode="json"),
         }  # fmt: skip
         checkpoint.save(self.folder / "checkpoints" / f"{self.epoch:05d}.safetensors", tensors, facts)
@@ -402,7 +403,7 @@ class Training:
             tensor.copy_(kept)
         self.method.load_state_tensors(_part(tensors, "method/"))
         self.method.strengths.update(facts["strengths"])
-        self.learned = facts.get("learned")
+        self.learned, self.training_s = facts.get("learned"), facts.get("seconds", 0.0)
         self.order.set_state(tensors["order"])
         return facts
 
@@ -420,7 +421,7 @@ class Training:
                 "test": self.learned, "compact": self.learned, "finetuned": result["accuracy"]["compact"],
             }  # fmt: skip
         result |= {
-            "survival": rows, "weights_sha256": checkpoint.weights_sha256(trained.state_dict()),
+            "seconds": self.training_s, "survival": rows, "weights_sha256": checkpoint.weights_sha256(trained.state_dict()),
             "conditions": conditions.described(self.config),
         }  # fmt: skip
         if self.config.measure_every:

@@ -187,7 +187,7 @@ def test_the_live_view_keeps_its_nodes_zoom_and_selection_over_20_updates_withou
     assert "site=stage2.1" in tab.url
 
 
-@pytest.mark.parametrize("name", ["", "live", "structure", "speed", "take-away", "glossary"])
+@pytest.mark.parametrize("name", ["", "live", "structure", "speed", "trade-offs", "take-away", "glossary"])
 def test_every_page_shows_the_demo_without_a_traceback_or_a_word_in_the_console(tab, name):
     complaints = []
     tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "404" not in m.text else None)

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.config import RunConfig
+from core.presets import preset
+from core.runs.store import Run
+
 ROOT = Path(__file__).resolve().parents[1]
 STATES = ("queued", "running", "paused", "finished", "stopped", "failed", "lost")
-PAGES = ("start", "live", "structure", "speed", "take_away", "learn_terms")
+PAGES = ("start", "live", "structure", "speed", "tradeoffs", "take_away", "learn_terms")
 
 
 def page(name, run=None, **query):
@@ -105,11 +109,65 @@ def test_train_this_queues_the_default_run(runs, monkeypatch):
 def test_the_form_is_made_from_the_settings_and_refuses_what_they_refuse(runs, monkeypatch):
     monkeypatch.setattr("core.runs.control.ensure_dispatcher", lambda root: None)
     at = page("start")
-    assert "From 0 to 10" in at.number_input(key="digits-sss-strength_filter").help
+    assert "From 0 to 10" in at.number_input(key="digits-sss-0-strength_filter").help
     assert at.number_input(key="digits-sss-batch_size").min == 2
     at.number_input(key="digits-sss-seed").set_value(7)
     next(b for b in at.button if b.label == "Train with these settings").click().run()
     assert [r.seed for r in runs.all()] == [7]
+
+
+def test_the_form_of_several_phases_sets_each_phase_by_itself_and_queues_both_controls(runs, monkeypatch):
+    monkeypatch.setattr("core.runs.control.ensure_dispatcher", lambda root: None)
+    at = page("start")
+    at.selectbox(key="form-preset").set_value("digits-ssl").run()
+    assert list(at.selectbox(key="digits-ssl-1-solver").options) == ["default", "proximal", "paper"]
+    at.number_input(key="digits-ssl-1-strength_shape").set_value(0.5)
+    at.number_input(key="digits-ssl-2-epochs").set_value(4)
+    at.checkbox[-1].set_value(True)
+    next(b for b in at.button if b.label == "Train with these settings").click().run()
+    assert not at.exception and not at.error
+    rows = sorted(runs.all(), key=lambda row: row.created)
+    assert [row.role for row in rows] == ["method", "dense control", "scratch control"]
+    asked, whole = rows[0].config["phases"], preset("digits-ssl").config.model_dump(mode="json")["phases"]
+    assert asked[1]["strength_shape"] == 0.5 and asked[2]["epochs"] == 4
+    asked[1]["strength_shape"], asked[2]["epochs"] = whole[1]["strength_shape"], whole[2]["epochs"]
+    assert [{k: pytest.approx(v) if isinstance(v, float) else v for k, v in p.items()} for p in whole] == asked
+    assert rows[2].config["source"] == rows[0].id
+
+
+def test_the_trade_offs_put_seeds_together_and_the_papers_points_beside(runs, run_state):
+    first = run_state("finished")
+    row = runs.get(first)
+    other = RunConfig.model_validate(row.config | {"seed": 1})
+    from app.app_pages.tradeoffs import paper_table, settings_table
+
+    second = Run(
+        id="b",
+        created=0.0,
+        preset=row.preset,
+        config=other.model_dump(mode="json"),
+        family="b",
+        seed=1,
+        role="method",
+        result=row.result,
+    )
+    third = Run(
+        id="c",
+        created=0.0,
+        preset=row.preset,
+        config=row.config | {"batch_size": 7},
+        family="c",
+        seed=0,
+        role="method",
+        result=row.result,
+    )
+    table = settings_table([row, second, third])
+    assert list(table["n"]) == [2, 1] and table["low"].notna().tolist() == [True, False]
+    points = paper_table(table, "cifar10")
+    assert set(points["label"]) == {"baseline", "SSS"} and points["citation"].str.contains("secondary").all()
+    assert points["accuracy"].between(0.85, 0.95).all()
+    at = page("tradeoffs")
+    assert not at.exception and len(at.dataframe) >= 1
 
 
 def test_a_preset_whose_data_is_not_there_says_how_to_get_it(runs, monkeypatch):
@@ -178,7 +236,7 @@ def test_torch_stays_out_of_the_web_process_on_every_page(runs, run_state):
 
 def test_a_bad_setting_in_the_form_is_one_sentence(runs):
     at = page("start")
-    at.text_input(key="digits-sss-lr_drops").set_value("0.9, 0.5")
+    at.text_input(key="digits-sss-0-lr_drops").set_value("0.9, 0.5")
     next(b for b in at.button if b.label == "Train with these settings").click().run()
     assert any("must be rising fractions between 0 and 1" in e.value for e in at.error) and runs.all() == []
 

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import speed_charts
 from app.app_pages import parts
+from app.app_pages.tradeoffs import settings_table
 from app.components.live_chart import plotly_loader
 from app.runs import store
 
@@ -18,26 +19,15 @@ def comparison() -> None:
         return
     datasets = pd.Series([row.config["dataset"] for row in rows])
     dataset = str(datasets.mode().iloc[0])
-    points = pd.DataFrame(
-        {
-            "label": [row.name or row.id for row in rows],
-            "method": [row.config["phases"][0]["method"] for row in rows],
-            "macs": [
-                row.result["macs_per_image"]["compact"] / row.result["macs_per_image"]["dense"]
-                for row in rows
-                if row.result
-            ],
-            "accuracy": [row.result["accuracy"]["compact"] for row in rows if row.result],
-        }
-    )[(datasets == dataset).to_numpy()]
+    points = settings_table([row for row in rows if row.config["dataset"] == dataset])
     if len(points) < 2:
         return
     plotly_loader(key="plotly-loader-start")
     st.subheader("Your runs so far", anchor=False)
     parts.chart(
-        f"Test accuracy after the cut against MACs left, on {dataset}",
+        f"Test accuracy against MACs left, on {dataset}",
         speed_charts.tradeoff(points),
-        points,
+        points.drop(columns=["source"]),
         key="tradeoff",
         height=340,
     )

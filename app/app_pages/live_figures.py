@@ -13,12 +13,14 @@ from app.app_pages import parts
 from app.runs import KIND_WORDS, RunView
 
 SWINGS = "Swings are normal while the learning rate is high: batch norm's running statistics lag behind the weights."
+SURVIVAL = "Survival: share of filters alive, layer by epoch"
+SURVIVAL_OF_ALL = "Survival: share of each layer's structures alive, by epoch"
 SHRINK = "Factors start at 1; every step pulls them down by rate times strength. At exactly zero a filter is dead. Click a block above for another layer."
 
 
 def figures(view: RunView) -> None:
     """Accuracy and loss, survival, factors, speed, the log."""
-    learning = any(view.learns(s["site"]) for s in view.sites)
+    learning = view.learns_structure()
     blocks = [s["site"] for s in view.sites if s["kind"] == "block" and view.learns(s["site"])]
     cards: list[Callable[[RunView], None]] = [_accuracy, _survival if learning else _no_survival]
     cards += [_streams] if parts.selected_site(view) else []
@@ -43,12 +45,13 @@ def _survival(view: RunView) -> None:
     spec = view.kept(
         "survival figure", lambda: charts.survival_heatmap(share, parts.stage_rows(view), view.markers(), names)
     )
-    parts.chart("Survival: share of filters alive, layer by epoch", spec, share.round(3), key="survival", height=330)
+    filters = {s["kind"] for s in view.sites if s["site"] in share.index} <= {"filter", "neuron"}
+    parts.chart(SURVIVAL if filters else SURVIVAL_OF_ALL, spec, share.round(3), key="survival", height=330)
 
 
 def _no_survival(view: RunView) -> None:
-    with theme.card("Survival", "This phase learns no structure: nothing drives a filter to zero.", key="no-survival"):
-        st.caption("Compare it with a run under SSS: the dense control is what that one has to match.")
+    with theme.card("Survival", "This run learns no structure: nothing drives a filter to zero.", key="no-survival"):
+        st.caption("Compare it with a run that learns structure: the dense control is what that one has to match.")
 
 
 def _streams(view: RunView) -> None:

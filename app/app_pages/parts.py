@@ -12,7 +12,7 @@ from app import sentences, theme
 from app.components.espalier import espalier
 from app.components.live_chart import live_chart
 from app.espalier_data import died, espalier_data
-from app.runs import DEMO, RunView, newest_run, row_of, view_of
+from app.runs import DEMO, RunView, final_accuracy, methods_of, newest_run, row_of, view_of
 from app.selection import select, selection
 from core.runs.store import Run
 
@@ -79,9 +79,8 @@ def about(config: dict[str, Any]) -> str:
     """Settings in one line."""
     if not config:
         return ""
-    method = {"sss": "SSS", "dense": "dense control"}[config["phases"][0]["method"]]
     epochs = sum(p["epochs"] for p in config["phases"])
-    return f"{config['network']} on {config['dataset']}, {method}, {epochs} epochs, batch {config['batch_size']}, seed {config['seed']}."
+    return f"{config['network']} on {config['dataset']}, {methods_of(config)}, {epochs} epochs, batch {config['batch_size']}, seed {config['seed']}."
 
 
 def clock(seconds: float) -> str:
@@ -109,8 +108,8 @@ def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
     if result:
         accuracy = (
             "test accuracy",
-            f"{sentences.percent(result['accuracy']['test'], 1)}",
-            f"compact {sentences.percent(result['accuracy']['compact'], 1)} · one seed",
+            sentences.percent(final_accuracy(result["accuracy"]), 1),
+            f"{after_the_cut(result['accuracy'])} · one seed",
         )
         left = result["macs_per_image"]["compact"]
         macs = (
@@ -130,7 +129,7 @@ def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
             sentences.amount(last["macs"]),
             f"{sentences.percent(last['macs'] / dense)} of {sentences.amount(dense)}, estimated",
         )
-    learns = any(view.learns(s["site"]) for s in view.sites)
+    learns = view.learns_structure()
     notes = [f"{blocks[0]} / {blocks[1]} blocks"] if blocks[1] else []
     notes += [] if learns else ["the dense control drives nothing to zero"]
     neurons = any(s["kind"] == "neuron" for s in view.sites)
@@ -157,13 +156,16 @@ def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
     return [accuracy, macs, fast, alive, proved]
 
 
+def after_the_cut(accuracy: dict[str, Any]) -> str:
+    """What the cut left, beside what fine-tuning made of it."""
+    cut = sentences.percent(accuracy["compact"], 1)
+    return f"compact {cut}" if accuracy.get("finetuned") is None else f"fine-tuned; right after the cut {cut}"
+
+
 def proof(view: RunView) -> str:
     """The certificate in a sentence; the dense control is told apart from a method that removed nothing."""
     result = view.result or {}
-    if (
-        not any(view.learns(s["site"]) for s in view.sites)
-        and (result.get("certificate") or {}).get("verdict") == "nothing-removed"
-    ):
+    if not view.learns_structure() and (result.get("certificate") or {}).get("verdict") == "nothing-removed":
         return "The dense control removes nothing, as it should: it is what the thin network is compared with."
     return sentences.certificate(result.get("certificate"))
 

@@ -8,18 +8,35 @@ from typing import Any, get_args
 import streamlit as st
 from pydantic.fields import FieldInfo
 
-from app.runs import store
-from core.config import Frozen, Kind, Phase, RunConfig, with_settings
+from app.runs import METHOD_WORDS, store
+from core.config import Phase, RunConfig, with_settings
 from core.data.names import DATASETS
 from core.errors import BadInput
 from core.networks.names import SPECS
-from core.presets import PRESETS, dense_control, preset
-from core.runs.control import submit
+from core.phases import METHOD_KINDS, METHOD_SOLVERS
+from core.presets import PRESETS, preset
+from core.runs.families import controls_of
 
-PHASE_FIELDS = (
-    "kinds", "strength_filter", "strength_block", "strength_schedule", "ramp_from", "ramp", "lr", "lr_schedule", "lr_floor", "lr_drops",
-)  # fmt: skip
-RUN_FIELDS = ("seed", "batch_size", "weight_decay", "momentum", "measure_every", "precision", "device", "threads")
+COMMON = ("epochs", "lr", "lr_schedule", "lr_floor", "lr_drops", "warmup")
+OF_METHOD = {
+    "sss": ("kinds", "solver", "strength_schedule", "ramp_from", "ramp"),
+    "ssl": ("kinds", "solver", "strength_schedule", "ramp_from", "ramp", "splitting", "cut_below", "size_weights"),
+    "slimming": ("slim_below", "strength_schedule", "ramp_from", "ramp"),
+    "l1": ("solver", "strength_schedule", "ramp_from", "ramp", "cut_below"),
+    "prune": ("kinds", "ranking", "keep", "gradual"),
+    "dense": ("freeze", "ema"),
+}
+RUN_FIELDS = (
+    "seed",
+    "batch_size",
+    "label_smoothing",
+    "weight_decay",
+    "momentum",
+    "measure_every",
+    "precision",
+    "device",
+    "threads",
+)
 
 
 def settings_form(start: Callable[[RunConfig], None]) -> None:
@@ -35,7 +52,10 @@ def settings_form(start: Callable[[RunConfig], None]) -> None:
             except BadInput as error:
                 chosen = {}
                 st.error(str(error), icon=":material/error:")
-            control = st.checkbox("Also queue the dense control (same settings without the method)", value=False)
+            control = st.checkbox(
+                "Also queue both controls: the dense network trained equally long, and the cut shape trained from scratch",
+                value=False,
+            )
             pressed = st.form_submit_button("Train with these settings", type="primary", icon=":material/potted_plant:")
             if pressed and chosen:
                 _submit(base, chosen, control, start)
@@ -51,18 +71,35 @@ def _fields(base: RunConfig) -> dict[str, Any]:
         "dataset": columns[1].selectbox(
             "Data set", datasets, datasets.index(base.dataset), format_func=lambda n: f"{n}: {DATASETS[n].title}"
         ),
-        "epochs": columns[2].number_input(
-            "Epochs (total)", 1, 10_000, base.epochs, help="Passes over the training images, all phases together."
-        ),
     }
-    fields: list[tuple[type[Frozen], str, Any]] = [(Phase, f, getattr(base.phases[0], f)) for f in PHASE_FIELDS]
-    fields += [(RunConfig, f, getattr(base, f)) for f in RUN_FIELDS]
-    for i, (model, field, value) in enumerate(fields):
-        chosen[field] = _widget(columns[(i + 3) % 4], field, model.model_fields[field], value, f"{base.preset}-{field}")
+    for i, field in enumerate(RUN_FIELDS):
+        value = getattr(base, field)
+        chosen[field] = _widget(
+            columns[(i + 2) % 4], field, RunConfig.model_fields[field], value, f"{base.preset}-{field}"
+        )
+    for index, phase in enumerate(base.phases):
+        st.markdown(
+            f"**Phase {index + 1}: {phase.name}** ({METHOD_WORDS[phase.method] if phase.method != 'dense' else 'no penalty'})"
+        )
+        columns = st.columns(4)
+        for i, field in enumerate(phase_fields(phase)):
+            where, value = columns[i % 4], getattr(phase, field)
+            key = f"{base.preset}-{index}-{field}"
+            chosen[f"phases.{index}.{field}"] = _widget(
+                where, field, Phase.model_fields[field], value, key, phase.method
+            )
     return chosen
 
 
-def _widget(where: Any, name: str, field: FieldInfo, value: Any, key: str) -> Any:
+def phase_fields(phase: Phase) -> tuple[str, ...]:
+    """What a person may set in a phase of this method: a strength for each kind that it can learn, among others."""
+    strengths = (
+        () if phase.method in ("prune", "dense") else tuple(f"strength_{kind}" for kind in METHOD_KINDS[phase.method])
+    )
+    return (*COMMON, *strengths, *OF_METHOD[phase.method])
+
+
+def _widget(where: Any, name: str, field: FieldInfo, value: Any, key: str, method: str = "") -> Any:
     """The widget of one setting."""
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     title = f"{field.title} ({extra['unit']})" if extra.get("unit") else str(field.title)
@@ -73,13 +110,14 @@ def _widget(where: Any, name: str, field: FieldInfo, value: Any, key: str) -> An
         f" Source: {extra['source']}." if extra.get("source") else ""
     )
     if name == "kinds":
-        return where.multiselect(title, get_args(Kind), list(value), help=help, key=key)
+        return where.multiselect(title, METHOD_KINDS[method], list(value), help=help, key=key)
     if isinstance(value, tuple):
-        text = where.text_input(
-            title, ", ".join(f"{v:.4g}" for v in value), help=f"{help} Rising numbers, with commas.", key=key
-        )
-        return _numbers(title, text)
-    choices = get_args(field.annotation)
+        shown = ", ".join(f"{v:.4g}" for v in value)
+        text = where.text_input(title, shown, help=f"{help} Rising numbers, with commas.", key=key)
+        return list(value) if text == shown else _numbers(title, text)
+    if isinstance(value, bool):
+        return where.checkbox(title, value, help=help, key=key)
+    choices = ("default", *METHOD_SOLVERS[method]) if name == "solver" else get_args(field.annotation)
     if choices and isinstance(value, str):
         return where.selectbox(title, choices, list(choices).index(value), help=help, key=key)
     if isinstance(value, int):
@@ -111,4 +149,4 @@ def _submit(base: RunConfig, chosen: dict[str, Any], control: bool, start: Calla
         return
     start(config)
     if control and (family := st.session_state.get("started")):
-        submit(store(), dense_control(config), role="dense control", family=family)
+        controls_of(store(), config, family, family)

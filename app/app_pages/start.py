@@ -115,7 +115,7 @@ def _duration(minutes: float) -> str:
 
 
 def _role(p: Preset) -> str:
-    return "dense control" if p.config.phases[0].method == "dense" else "method"
+    return "dense control" if all(phase.method == "dense" for phase in p.config.phases) else "method"
 
 
 def _choose(name: str) -> None:

@@ -170,12 +170,20 @@ def _proof(view: RunView) -> None:
         st.markdown(
             f"Removed: **{removed}**. MACs {sentences.amount(macs['dense'])} → **{sentences.amount(macs['compact'])}**, "
             f"parameters {sentences.amount(params['dense'])} → **{sentences.amount(params['compact'])}**. "
-            f"Test accuracy before {sentences.percent(result['accuracy']['test'], 2)}, after the cut {sentences.percent(result['accuracy']['compact'], 2)}."
+            + accuracies(result["accuracy"])
         )
         _certificate(result["certificate"])
     if result.get("why"):
         with theme.card("Why not more", sentences.why_not(result), key="why-not"):
             _why_not(result)
+
+
+def accuracies(accuracy: dict[str, float | None]) -> str:
+    """Test accuracy before and after the cut, and after fine-tuning where there was any."""
+    before, after = (sentences.percent(accuracy[key] or 0.0, 2) for key in ("test", "compact"))
+    tuned = accuracy.get("finetuned")
+    more = "" if tuned is None else f", after fine-tuning {sentences.percent(tuned, 2)}"
+    return f"Test accuracy before {before}, after the cut {after}{more}."
 
 
 def _certificate(proof: dict[str, Any]) -> None:

@@ -20,12 +20,10 @@ from core.runs.store import Run
 def page() -> None:
     """Choose a data set; a point for every setting, its seeds' range, and what it cost."""
     runs = [row for row in store().recent(500)[0] if row.state == "finished" and row.result]
-    st.subheader("Trade-offs", anchor=False)
     if not runs:
-        st.caption(
-            "No finished run yet: train one on Start, and it stands here with what it removed and what that cost."
-        )
+        parts.invitation("No run yet: every finished one stands here with what it removed and what that cost.")
         return
+    st.subheader("Trade-offs", anchor=False)
     counts = pd.Series([row.config["dataset"] for row in runs]).value_counts()
     dataset = st.segmented_control("Data set", list(counts.index), default=counts.index[0], key="tradeoff-dataset")
     dataset = dataset or counts.index[0]

@@ -32,11 +32,6 @@ _SSL = (
     learning(30, 0.02, kinds=("filter", "shape"), strength_filter=0.035, strength_shape=0.015, lr_drops=(0.7,)),
     finetuning(15, 0.03),
 )
-_DEPTH = (
-    baseline(30, 0.08),
-    learning(60, 0.05, kinds=("layer",), strength_layer=0.02),
-    finetuning(15, 0.02),
-)
 _SHAPES = Phase(
     epochs=20, lr=0.1, lr_schedule="cosine", lr_floor=0.05, strength_filter=0.009, strength_block=0.03,
     strength_schedule="ramp", ramp_from=0.5, ramp=0.8,
@@ -81,13 +76,6 @@ PRESETS: tuple[Preset, ...] = (
         minutes=0.5,
         say="SSL in three phases: a baseline, group lasso on filters and their shapes, fine-tuning with the zeros kept.",
         config=RunConfig(preset="digits-ssl", network="lenet", phases=_SSL),
-    ),
-    Preset(
-        name="digits-ssl-depth",
-        title="Digits: a ResNet-20 loses layers",
-        minutes=2,
-        say="SSL on whole convolutions inside residual blocks: the network learns its own depth.",
-        config=RunConfig(preset="digits-ssl-depth", batch_size=128, phases=_DEPTH),
     ),
     Preset(
         name="shapes-sss",

@@ -14,9 +14,9 @@ w_g <- w_g max(0, 1 - t / ||w_g||): behind momentum this threshold, not lr lambd
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,35 +30,59 @@ TINY = 1e-30
 
 @dataclass(frozen=True)
 class Groups:
-    """The groups of one kind in one weight. `view`: its shape with conv groups apart; a group spans the dims `spans`."""
+    """The groups of one kind in one weight, whose first dimension falls into `conv_groups` parts."""
 
     site: str
     kind: str
     weight: nn.Parameter
-    view: tuple[int, ...]
-    spans: tuple[int, ...]
+    conv_groups: int = 1
     multiplier: float = 1.0
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """One number a group, other dims 1."""
-        return tuple(1 if dim in self.spans else n for dim, n in enumerate(self.view))
-
-    @property
     def total(self) -> int:
-        return math.prod(self.shape)
+        return self.norms().numel()
 
     @property
     def size(self) -> int:
         """Weights in a group."""
         return self.weight.numel() // self.total
 
-    def norms(self, weight: Tensor | None = None) -> Tensor:
-        """||w_g||_2 of every group, of shape `shape`; of `weight`, if given, instead of the parameter."""
-        weight = (self.weight.detach() if weight is None else weight).view(self.view)
-        if not self.spans:
-            return weight.abs()
-        return torch.linalg.vector_norm(weight, dim=self.spans, keepdim=True)
+    def norms(self) -> Tensor:
+        """||w_g||_2 of every group, (total,), units in order: a shape is input x taps + tap, conv groups one after another."""
+        grid = grid_of(self.weight.detach(), self.conv_groups)
+        found = squares(grid.values.square(), self.kind, grid.taps).sqrt()
+        return (found.transpose(2, 3) if grid.taps == 2 else found).flatten()
+
+
+class Grid(NamedTuple):
+    """A weight as (conv groups, filters, ., .), sharing its memory: inputs and taps in the order in which they lie there."""
+
+    values: Tensor
+    taps: int  # the dimension of the taps: 3, or 2 where the weight is stored channels-last
+
+
+def grid_of(weight: Tensor, conv_groups: int) -> Grid:
+    """Rows are contiguous either way, so that sums over filters and over shapes run at the speed of memory."""
+    last = weight.ndim in (4, 5) and not weight.is_contiguous()
+    if last:  # channels-last: (N, taps..., C)
+        weight = weight.movedim(1, -1)
+    inputs = weight.shape[-1] if last else weight.shape[1]
+    shape = (conv_groups, weight.shape[0] // conv_groups, *((-1, inputs) if last else (inputs, -1)))
+    return Grid(weight.view(shape), 2 if last else 3)
+
+
+def squares(squared: Tensor, kind: str, taps: int) -> Tensor:
+    """The sum over each group of a grid of squares, other dimensions 1."""
+    if kind == "weight":
+        return squared
+    if kind == "kernel2d":
+        return squared.sum(taps, keepdim=True)
+    if kind == "filter":
+        return squared.flatten(2).sum(2)[..., None, None]
+    if kind == "layer":
+        return squared.sum().view(1, 1, 1, 1)
+    columns = squared.sum(1, keepdim=True)
+    return columns if kind == "shape" else columns.sum(taps, keepdim=True)
 
 
 def groups_of(path: str, layer: nn.Module, kind: str, multiplier: float = 1.0) -> Groups | None:
@@ -70,26 +94,15 @@ def groups_of(path: str, layer: nn.Module, kind: str, multiplier: float = 1.0) -
     linear = isinstance(layer, nn.Linear)
     if linear and kind == "kernel2d":
         return None
-    conv_groups = 1 if linear else int(getattr(layer, "groups", 1))
-    view = (conv_groups, weight.shape[0] // conv_groups, *weight.shape[1:])
-    taps = tuple(range(3, len(view)))
-    spans = {
-        "weight": (),
-        "kernel2d": taps,
-        "shape": (1,),
-        "filter": (2, *taps),
-        "channel": (1, *taps),
-        "layer": tuple(range(len(view))),
-    }[kind]
     name = "neuron" if linear and kind == "filter" else kind
-    return Groups(f"{path}/{name}", kind, weight, view, spans, multiplier)
+    return Groups(f"{path}/{name}", kind, weight, int(getattr(layer, "groups", 1)), multiplier)
 
 
 def penalty(groups: Iterable[Groups], strengths: Mapping[str, float]) -> Tensor:
     """The sum over groups of strength x multiplier x norm: what the solvers minimise beside the loss. A float64 scalar."""
     total = torch.zeros((), dtype=torch.float64)
     for g in groups:
-        total += strengths[g.kind] * g.multiplier * float(g.norms(g.weight.detach().double()).sum())
+        total += strengths[g.kind] * g.multiplier * float(g.norms().double().sum())
     return total
 
 
@@ -103,14 +116,19 @@ def add_subgradient_(groups: Iterable[Groups], strengths: Mapping[str, float]) -
         amounts = [(g, strengths[g.kind] * g.multiplier) for g in own if strengths[g.kind] and g.multiplier]
         if weight.grad is None or not amounts:
             continue
+        grid = grid_of(weight.detach(), own[0].conv_groups)
+        squared = grid.values.square()
         factor: Tensor | None = None
         for g, amount in amounts:
-            norms = g.norms()
+            norms = squares(squared, g.kind, grid.taps).sqrt()
             one = torch.where(norms > 0, amount / norms.clamp_min(TINY), 0.0)
             factor = one if factor is None else factor + one
         assert factor is not None
-        view = own[0].view
-        weight.grad.view(view).addcmul_(weight.view(view), factor)
+        if weight.grad.stride() != weight.stride():
+            weight.grad = weight.grad.clone(memory_format=torch.preserve_format).as_strided_(
+                weight.shape, weight.stride()
+            )
+        grid_of(weight.grad, own[0].conv_groups).values.addcmul_(grid.values, factor)
 
 
 @torch.no_grad()
@@ -132,32 +150,34 @@ def threshold_(
         amounts = [(g, amount) for g, amount in amounts if amount > 0]
         if not amounts:
             continue
+        grid = grid_of(weight.detach(), own[0].conv_groups)
         if splitting == "dykstra" and not nests([g.kind for g, _ in amounts]):
-            weight.copy_(dykstra(weight.detach().clone(), amounts, passes))
-            continue
-        for g, amount in amounts:
-            shrink_(weight.view(g.view), g, amount)
+            dykstra_(grid, amounts, passes)
+        else:
+            shrink_(grid, amounts)
 
 
-def shrink_(weight: Tensor, groups: Groups, amount: float) -> Tensor:
-    """w_g max(0, 1 - amount / ||w_g||) in place, `weight` viewed as `groups.view`; groups within `amount` become exact 0."""
-    norms = groups.norms(weight)
-    return weight.mul_(torch.where(norms > amount, 1 - amount / norms.clamp_min(TINY), 0.0))
+def shrink_(grid: Grid, amounts: list[tuple[Groups, float]]) -> None:
+    """w_g max(0, 1 - amount / ||w_g||) for one kind after the other, in place; groups within `amount` become exact 0."""
+    squared = grid.values.square()
+    for i, (groups, amount) in enumerate(amounts):
+        norms = squares(squared, groups.kind, grid.taps).sqrt()
+        factor = torch.where(norms > amount, 1 - amount / norms.clamp_min(TINY), 0.0)
+        grid.values.mul_(factor)
+        if i + 1 < len(amounts):
+            squared.mul_(factor.square())
 
 
-def dykstra(weight: Tensor, amounts: list[tuple[Groups, float]], passes: int) -> Tensor:
-    """The proximal map of rows + columns: `weight` projected to and fro, each side with the correction of its last turn."""
-    view = amounts[0][0].view
+def dykstra_(grid: Grid, amounts: list[tuple[Groups, float]], passes: int) -> None:
+    """The proximal map of rows + columns, in place: to and fro, each side with the correction of its last turn."""
     sides = [[a for a in amounts if (a[0].kind in COLUMNS) == columns] for columns in (False, True)]
-    corrections = [torch.zeros_like(weight) for _ in sides]
+    corrections = [torch.zeros_like(grid.values) for _ in sides]
     for _ in range(passes):
         for side, correction in zip(sides, corrections, strict=True):
-            before = weight + correction
-            weight = before.clone()
-            for groups, amount in side:
-                shrink_(weight.view(view), groups, amount)
-            correction.copy_(before - weight)
-    return weight
+            grid.values.add_(correction)
+            correction.copy_(grid.values)
+            shrink_(grid, side)
+            correction.sub_(grid.values)
 
 
 def nests(kinds: Iterable[str]) -> bool:
@@ -177,6 +197,6 @@ def by_weight(groups: Iterable[Groups]) -> list[tuple[nn.Parameter, list[Groups]
 
 @torch.no_grad()
 def cut_small_(parameters: Iterable[Tensor], below: float) -> None:
-    """Every element smaller than `below` in size becomes 0, in place: the paper's cut after each update (1e-4)."""
+    """Every element of at most `below` in size becomes 0, in place: the paper's cut after each update (1e-4)."""
     for parameter in parameters:
-        parameter.masked_fill_(parameter.abs() < below, 0.0)
+        torch.hardshrink(parameter.detach(), below, out=parameter.detach())

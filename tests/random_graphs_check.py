@@ -152,8 +152,27 @@ def check_gradient(net: nn.Module, compact: nn.Module, x: Tensor) -> bool:
         return False
     if not torch.isfinite(expected).all():
         return False
-    compare("gradient", expected, gradient(compact, x, weights), GRADIENT_TOLERANCE)
+    found = gradient(compact, x, weights)
+    try:
+        compare("gradient", expected, found, GRADIENT_TOLERANCE)
+    except Differs:
+        if not autograd_errs(net, x, weights, expected, found):
+            raise
+        return False
     return True
+
+
+def autograd_errs(net: nn.Module, x: Tensor, weights: Tensor, expected: Tensor, found: Tensor) -> bool:
+    """Whether differences of the original's own values side with `found`: torch's gradient of the original is then wrong.
+
+    Seen with torch 2.13: an InstanceNorm with running statistics in front of multi-head attention, eval mode.
+    """
+    way = torch.randn(x.shape, generator=generator(3), dtype=torch.float64)
+    with torch.no_grad():
+        up, down = ((outputs(net, x + step * way) * weights).sum() for step in (1e-5, -1e-5))
+    slope = float(up - down) / 2e-5
+    errors = [abs(float((gradient * way).sum()) - slope) for gradient in (expected, found)]
+    return errors[1] < 1e-4 * max(1.0, abs(slope)) < 0.1 * errors[0]
 
 
 def check_unchanged(net: nn.Module, before: dict[str, Tensor], flags: list[bool]) -> None:

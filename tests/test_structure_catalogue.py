@@ -1292,3 +1292,18 @@ def test_what_is_left_of_a_static_input_is_its_size(image, number):
     for batch, size in ((6, 12), (5, 17)):
         x, z = torch.randn(batch, 3, size, size, dtype=DOUBLE), torch.randn(batch, 4, dtype=DOUBLE)
         assert oracles.difference(network(x, z), compact(x, z)) < 1e-11
+
+
+class SizeOfAPart(nn.Module):
+    """A refilled view whose sizes are asked of one part of a split."""
+
+    def forward(self, x):
+        part = x[..., 1:].chunk(2, 1)[0]
+        return part.reshape(part.size(0), 2, -1, part.size(2), part.size(3)).sum(1).flatten(2).mean(2)
+
+
+def test_the_size_of_one_part_of_a_split_is_asked_of_that_part():
+    network, example = SizeOfAPart(), torch.randn(1, 4, 7, 9, dtype=torch.float64)
+    compact = apply(plan_zeros(network, example), network, example)
+    images = torch.randn(3, 4, 8, 6, dtype=torch.float64)
+    assert torch.allclose(compact(images), network(images), atol=1e-12)

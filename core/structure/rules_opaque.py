@@ -84,7 +84,12 @@ def outline(build: Build, value: Value) -> fx.Node:
         return build.raw[value.op]
     if isinstance(value, Layout | Many):
         sources = {n: outline(build, build.flow.values[n]) for n in value.node.all_input_nodes}
-        return build.once(("outline", value.node), lambda: build.rerun(value.node, sources))
+        made = build.once(("outline", value.node), lambda: build.rerun(value.node, sources))
+        if isinstance(value, Layout) and value.part >= 0:  # of an operation with several results
+            return build.once(
+                ("outline", value.node, value.part), lambda: build.call(operator.getitem, made, value.part)
+            )
+        return made
     one, lengths = build.numbers(torch.ones(1), value), build.lengths(value, build.batch(), value.width)
     return build.once(("outline", *lengths), lambda: build.method("expand", one, *lengths))
 

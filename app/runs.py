@@ -172,6 +172,14 @@ class RunView:
                 return pd.DataFrame(self.values[:, s["offset"] : s["offset"] + s["total"]])
         return pd.DataFrame()
 
+    def effective(self, site: str, epoch: int) -> np.ndarray:
+        """Effective norms of a site's units after an epoch; none where they were not recorded."""
+        recorded = self.folder.effective(epoch)
+        place = next((s for s in self.sites if s["site"] == site), None)
+        if place is None or not len(recorded):
+            return np.zeros(0)
+        return recorded[0, place["offset"] : place["offset"] + place["total"]]
+
     def block_factors(self) -> dict[str, list[float]]:
         """Factor of every block over epochs."""
         return {s["site"]: [float(v) for v in self.values[:, s["offset"]]] for s in self.sites if s["kind"] == "block"}

@@ -323,3 +323,8 @@ def test_the_dashboard_is_served_without_advice_to_app_developers(monkeypatch):
     for browser in (True, False):
         launcher.serve(port=8501, browser=browser)
         assert "--server.headless=true" in launcher.sys.argv
+
+
+def test_the_structure_page_tells_what_the_units_of_a_site_pass_on(runs):
+    at = page("structure", "demo", site="stage2.0.conv1/filter", epoch="60")
+    assert any("Effective norms (weights × |scale| / σ" in c.value and "after epoch 60" in c.value for c in at.caption)

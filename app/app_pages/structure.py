@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -126,6 +127,7 @@ def _site(view: RunView, epoch: int) -> None:
         now = streams.iloc[min(epoch, len(streams) - 1)]
         st.caption(
             f"{site}: {int((now > 0).sum())} of {len(now)} {noun}s above zero after epoch {epoch}; largest {now.max():.3g}."
+            + effective_words(view.effective(site, epoch))
         )
 
 
@@ -176,6 +178,17 @@ def _proof(view: RunView) -> None:
     if result.get("why"):
         with theme.card("Why not more", sentences.why_not(result), key="why-not"):
             _why_not(result)
+
+
+def effective_words(norms: np.ndarray) -> str:
+    """What the units of a site pass on, in a sentence; empty where it was not recorded."""
+    living = norms[norms > 0]
+    if not len(living):
+        return ""
+    return (
+        " Effective norms (weights × |scale| / σ of the norm behind them, factors included: what reaches the next layer) go "
+        f"from {living.min():.3g} to {living.max():.3g}, median {np.median(living):.3g}."
+    )
 
 
 def accuracies(accuracy: dict[str, float | None]) -> str:

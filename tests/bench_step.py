@@ -64,7 +64,10 @@ def stepper(method, name, batch):
         if method == "autograd":
             for w in convs:
                 loss = loss + STRENGTH * (
-                    w.flatten(1).norm(dim=1).sum() + w.norm(dim=(0, 2, 3)).sum() + w.norm(dim=0).sum() + w.norm()
+                    w.flatten(1).norm(dim=1).sum()
+                    + w.transpose(0, 1).flatten(1).norm(dim=1).sum()
+                    + w.norm(dim=0).sum()
+                    + w.flatten().norm()
                 )
         loss.backward()
         if regularize is not None:
@@ -82,7 +85,7 @@ def pruner(network, images):
     """torch-pruning's penalty; its constructor leaves the network in eval mode, which is undone here."""
     tp = importlib.import_module("torch_pruning")
     made = tp.pruner.GroupNormPruner(
-        network, images[:1], importance=tp.importance.GroupNormImportance(), pruning_ratio=0.5
+        network, images[:1], importance=tp.importance.GroupMagnitudeImportance(), pruning_ratio=0.5
     )
     network.train()
     made.update_regularizer()

@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 
 import bench_knife
+import bench_native
+import bench_step
+import pytest
 
 from core import presets
 from core.cli import app
@@ -19,8 +22,9 @@ def test_the_table_is_the_evidence():
         assert markdown(name) in README
 
 
-def test_the_knifes_table_is_its_evidence(capsys):
-    bench_knife.markdown()
+@pytest.mark.parametrize("script", [bench_knife, bench_native, bench_step])
+def test_the_tables_of_the_benchmarks_are_their_evidence(script, capsys):
+    script.markdown()
     printed = capsys.readouterr().out
     assert printed[printed.index("| network") :].strip() in README
 

@@ -35,11 +35,6 @@ class StructuredSparsityLearning(MethodRun):
         known = {site.site for site in self.sites}
         self.sites += [site for site in watched_sites(phase, network) if site.site not in known]
 
-    @property
-    def overlaps(self) -> bool:
-        """Whether groups of a weight overlap without nesting, so that the threshold is a splitting step."""
-        return any(not lasso.nests([g.kind for g in own]) for _, own in lasso.by_weight(self.groups))
-
     def before_step_(self, lr: float, strength: float) -> None:
         """The paper's solver: the penalty's subgradient joins the loss's, before momentum."""
         if self.phase.own_solver == "paper":

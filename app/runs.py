@@ -178,7 +178,7 @@ class RunView:
         place = next((s for s in self.sites if s["site"] == site), None)
         if place is None or not len(recorded):
             return np.zeros(0)
-        return recorded[0, place["offset"] : place["offset"] + place["total"]]
+        return recorded[place["offset"] : place["offset"] + place["total"]]
 
     def block_factors(self) -> dict[str, list[float]]:
         """Factor of every block over epochs."""

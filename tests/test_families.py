@@ -75,6 +75,12 @@ def test_a_run_waits_for_the_run_it_starts_from(quiet):
     assert quiet.next_queued() == second
 
 
+def test_a_run_does_not_wait_for_one_that_was_deleted(quiet):
+    first, second = families.sweep(quiet, LENET, (1, 2), warm=True)
+    quiet.set_deleted(first, True)
+    assert quiet.next_queued() == second
+
+
 @pytest.mark.parametrize("wanted", [0.5, 0.1, 0.9])
 def test_the_search_bisects_until_what_is_left_is_just_below_the_target(wanted):
     tried = list(families.search(lambda f: SimpleNamespace(left=1 / (1 + f)), lambda run: run.left, wanted, most=30))

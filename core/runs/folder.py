@@ -89,10 +89,10 @@ class RunFolder:
         file = self.path / "history.json"
         return json.loads(file.read_text())["sites"] if file.exists() else []
 
-    def effective(self, start: int = 0) -> np.ndarray:
-        """Effective norms (float32) of the epochs from `start` on, (epochs, units); no epochs where none were recorded."""
+    def effective(self, epoch: int) -> np.ndarray:
+        """The effective norm (float32) of every unit after `epoch`; empty where none was recorded."""
         units = sum(site["total"] for site in self.sites())
-        return _records(self.path / "effective.f32", "f4", units, start)
+        return _records(self.path / "effective.f32", "f4", units, epoch, 1).flatten()
 
     def history(self, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Values (float32) and alive flags (uint8) of the epochs from `start` on, each (epochs, units)."""
@@ -104,13 +104,14 @@ class RunFolder:
         return values[:both], alive[:both]
 
 
-def _records(file: Path, kind: str, units: int, start: int) -> np.ndarray:
+def _records(file: Path, kind: str, units: int, start: int, count: int | None = None) -> np.ndarray:
+    """(records, units) from `start` on: all, or `count` of them."""
     if not units or not file.exists():
         return np.zeros((0, units), kind)
     size = units * np.dtype(kind).itemsize
     with file.open("rb") as records:
         records.seek(start * size)
-        data = records.read()
+        data = records.read(-1 if count is None else count * size)
     return np.frombuffer(data[: len(data) // size * size], kind).reshape(-1, units)
 
 

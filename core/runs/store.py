@@ -202,7 +202,7 @@ class Store:
             query = select(Run).where(Run.state == "queued", ~Run.foreground, ~Run.deleted)
             for row in session.scalars(query.order_by(Run.created)):
                 source = session.get(Run, row.config.get("source") or "")
-                if source is None or source.state in OVER:
+                if source is None or source.deleted or source.state in OVER:  # else it would wait for ever
                     return row.id
             return None
 

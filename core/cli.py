@@ -18,7 +18,7 @@ from core import cli_data, cli_knife, cli_sweep
 from core import presets as known
 from core.cli_shared import Data, Json, Runs, emit, fail, open_store, say
 from core.cli_sweep import Controls, Seeds, whole_numbers
-from core.cli_train import configured, train
+from core.cli_train import Network, configured, train
 from core.errors import BadInput, WrongMoment
 from core.runs import home
 from core.runs.control import adopt, new_run, steer, wait_applied, wake_dispatcher
@@ -97,10 +97,17 @@ def presets(json_: Json = False) -> None:
 
 
 @app.command()
-def run(preset: str, set_: Settings = None, json_: Json = False, runs: Runs = None, data: Data = None) -> None:
+def run(
+    preset: str,
+    set_: Settings = None,
+    network: Network = None,
+    json_: Json = False,
+    runs: Runs = None,
+    data: Data = None,
+) -> None:
     """Train in this very process, in the foreground, to the end."""
     store = open_store(runs, data)
-    name = new_run(store, configured(preset, set_), foreground=True)
+    name = new_run(store, configured(preset, set_, store, network), foreground=True)
     _train(store, name, json_)
 
 
@@ -108,6 +115,7 @@ def run(preset: str, set_: Settings = None, json_: Json = False, runs: Runs = No
 def submit_(
     preset: str,
     set_: Settings = None,
+    network: Network = None,
     seeds: Seeds = None,
     controls: Controls = False,
     json_: Json = False,
@@ -118,7 +126,7 @@ def submit_(
     from core.runs.families import experiment
 
     store = open_store(runs, data)
-    config = configured(preset, set_)
+    config = configured(preset, set_, store, network)
     names = experiment(store, config, whole_numbers(seeds) or [config.seed], controls)
     row = store.get(names[0])
     words = f"queued {', '.join(names)}; watch it with `python -m core show {names[0]}`"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from core.cli_shared import Data, Json, Runs, emit, open_store, say
-from core.cli_train import configured, train
+from core.cli_train import Network, configured, train
 from core.errors import BadInput
 from core.runs.control import new_run
 from core.runs.store import Run
@@ -51,6 +51,7 @@ def sweep(
         bool, typer.Option("--warm", help="Each run starts from the one before it, weakest first.")
     ] = False,
     set_: Settings = None,
+    network: Network = None,
     json_: Json = False,
     runs: Runs = None,
     data: Data = None,
@@ -59,7 +60,7 @@ def sweep(
     from core.runs import families
 
     store = open_store(runs, data)
-    config = configured(preset, set_)
+    config = configured(preset, set_, store, network)
     if target is None:
         names = families.sweep(
             store, config, numbers(factors, "--factors"), seeds=whole_numbers(seeds), controls=controls, warm=warm

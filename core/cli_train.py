@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from core import presets as known
@@ -13,22 +15,47 @@ from core.config import RunConfig, with_settings
 from core.errors import BadInput
 from core.events import Event
 from core.machine import slots
+from core.networks.names import FACTORY
 from core.runs import home
 from core.runs.control import check_data
 from core.runs.store import Run, Store
 
+Network = Annotated[
+    str | None,
+    typer.Option(
+        help="Another network: a name, or your own, module:function, from the current folder. Its code is run."
+    ),
+]
 
-def configured(name: str, settings: list[str] | None) -> RunConfig:
-    """A preset's settings with `--set key=value` changes; BadInput where a key, a value or a data set is wrong."""
-    pairs: dict[str, Any] = {}
+
+def configured(name: str, settings: list[str] | None, store: Store, network: str | None = None) -> RunConfig:
+    """A preset's settings with `--set key=value` changes; BadInput where a key, a value or a data set is wrong.
+
+    `network`, or `network=` among the settings, may be a person's own, `module:function`: made once here, then trusted.
+    """
+    pairs: dict[str, Any] = {} if network is None else {"network": network}
     for text in settings or []:
         key, equals, value = text.partition("=")
         if not equals:
             raise BadInput(f"--set must be key=value; got {text!r}; for example --set epochs=6")
         pairs[key.strip()] = value.strip()
+    own = FACTORY.fullmatch(str(pairs.get("network", "")))
+    if own:
+        pairs["network"] = f"{own[0]}@{Path.cwd()}"
     config = with_settings(known.preset(name).config, pairs)
     check_data(config)
+    if own:
+        _check_and_trust(config, store)
     return config
+
+
+def _check_and_trust(config: RunConfig, store: Store) -> None:
+    """Make a person's own network once, here, so that what is wrong is said at once; then let the workers make it too."""
+    from core.data import load
+    from core.own import network_for, trust
+
+    network_for(config.network, load(config.dataset, home.data_dir()), config.seed, None)
+    trust(store.root, config.network)
 
 
 def _take_slot(store: Store, name: str) -> None:

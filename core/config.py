@@ -16,6 +16,7 @@ from core.data.augment import Augment
 from core.data.names import CHOICES as DATASETS
 from core.data.names import folder_named
 from core.errors import BadInput, one_of
+from core.networks.names import FACTORY, own_named
 from core.networks.names import NAMES as NETWORKS
 from core.phases import SSS_PAPER, Frozen, Kind, Method, Phase, Steer, setting
 
@@ -29,7 +30,9 @@ class RunConfig(Frozen):
     """Everything that decides the weights a run ends with (and how it is measured)."""
 
     preset: str = setting("digits-sss", "Preset", "The preset these settings started from.")
-    network: str = setting("resnet20", "Network", "Architecture, by its name in the literature.")
+    network: str = setting(
+        "resnet20", "Network", "Architecture, by its name in the literature; or a person's own, module:function@FOLDER."
+    )
     dataset: str = setting("digits", "Data set", "Real or procedural images to learn from.")
     source: str = setting(
         "", "Source", "The run whose weights, or whose shape, the first phase starts from.", max_length=200
@@ -73,7 +76,12 @@ class RunConfig(Frozen):
     @field_validator("network")
     @classmethod
     def _known_network(cls, name: str) -> str:
-        if name not in NETWORKS:
+        if FACTORY.fullmatch(name):
+            raise BadInput(
+                f"network {name} is a person's own code, which the command line alone may name; got it here; "
+                f"run `python -m core run PRESET --network {name}` in its folder"
+            )
+        if name not in NETWORKS and own_named(name) is None:
             raise one_of("network", name, NETWORKS)
         return name
 

@@ -16,6 +16,7 @@ Ranking = Literal["l1", "l2", "random"]
 SSS_PAPER = "Huang & Wang, ECCV 2018, arXiv 1707.01213"
 SSL_PAPER = "Wen et al., NIPS 2016, arXiv 1608.03665"
 SLIMMING_PAPER = "Liu et al., ICCV 2017, arXiv 1708.06519"
+DEPGRAPH_PAPER = "Fang et al., CVPR 2023, arXiv 2301.12900"
 L1_PAPER = "Li et al., ICLR 2017, arXiv 1608.08710"
 
 # What a method may learn (or prune), and how it may be solved; the first solver is the method's own.
@@ -151,6 +152,13 @@ class Phase(Frozen):
         "Weigh by group size",
         "Multiply every group's penalty by the square root of its size; the paper does not.",
     )
+    joint: tuple[Literal["norms", "readers"], ...] = setting(
+        (),
+        "Joint groups",
+        "What the group of a filter or layer holds beside its own weights: scale and shift of the norm behind it (norms); the "
+        "weights that read it (readers, of filters). Its parts die in the same step, and do not come back.",
+        source=DEPGRAPH_PAPER,
+    )
     cut_below: float = setting(
         1e-4,
         "Cut below",
@@ -230,6 +238,10 @@ class Phase(Frozen):
         if self.ema and self.method != "dense":
             raise ValueError(
                 f"ema must be 0 where structure is learned, for an average has no exact zeros; got {self.ema}"
+            )
+        if self.joint and not (self.method == "ssl" and {"filter", "layer"} & set(self.kinds)):
+            raise ValueError(
+                f"joint must be empty unless ssl learns filters or layers; got {list(self.joint)} with {self.method}"
             )
         if self.strength_schedule == "geometric" and not self.ramp_from:
             raise ValueError("ramp_from must be above 0 for a geometric schedule; got 0; for example 0.1")

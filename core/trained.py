@@ -12,8 +12,9 @@ from core.data import load
 from core.data.dataset import Dataset
 from core.errors import BadInput
 from core.methods import start
-from core.networks import build
 from core.networks.factors import fold
+from core.networks.names import shown
+from core.own import network_for
 
 
 def trained_network(
@@ -23,11 +24,16 @@ def trained_network(
     tensors, facts = checkpoint.load(file)
     config = RunConfig.model_validate(facts["config"])
     dataset = dataset or load(config.dataset, data)
-    channels, size, _ = dataset.shape
-    network = build(config.network, num_classes=dataset.num_classes, in_channels=channels, image_size=size)
+    network = network_for(config.network, dataset, config.seed, file.absolute().parents[2])
     method = start(config.phases[facts["phase"]], network, config.momentum, config.weight_decay)
     weights = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items() if name.startswith("weights/")}
-    method.network.load_state_dict(weights)
+    try:
+        method.network.load_state_dict(weights)
+    except RuntimeError:
+        raise BadInput(
+            f"{file} must hold the weights of {shown(config.network)} as it is made now; they differ: its code has changed since; "
+            "put the old code back, or train anew"
+        ) from None
     return method.network.eval(), config, dataset, facts["epoch"]
 
 

@@ -25,8 +25,8 @@ from core.errors import BadInput
 from core.methods import all_sites, start
 from core.methods.base import MethodRun
 from core.methods.freezing import frozen_masks
-from core.networks import build, layout
 from core.networks.remaining import macs_left
+from core.own import draw_anew, layout_of, network_for
 from core.schedules import lr_at, strength_factor
 from core.trained import source_weights
 from core.watching import collapses, evaluate
@@ -60,20 +60,15 @@ class Training:
 
     def __init__(self, config: RunConfig, folder: Path | None, data: Path | None, controls: Controls) -> None:
         self.dataset = load(config.dataset, data)
-        shape = {
-            "num_classes": len(self.dataset.class_names),
-            "in_channels": self.dataset.shape[0],
-            "image_size": self.dataset.shape[1],
-        }
-        self.layout = layout(config.network, **shape).as_json()
+        root = None if folder is None else folder.absolute().parent
+        self.network = network_for(config.network, self.dataset, config.seed, root)
+        self.layout = layout_of(config.network, self.network).as_json()
         self.config = conditions.fixed(config, self.layout["macs"])
         conditions.prepare_process(self.config)
         self.folder, self.controls = folder, controls
         self.device = torch.device(self.config.device)
         self.dataset = self.dataset.to(self.device)
         self.order = torch.Generator().manual_seed(self.config.seed + 1)
-        weights = torch.Generator().manual_seed(self.config.seed)
-        self.network = build(config.network, **shape, generator=weights)
         self.sites = all_sites(config.phases, self.network)
         self.draws = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p for m in self.network.modules())
         self.learned: float | None = None  # test accuracy before fine-tuning
@@ -116,11 +111,8 @@ class Training:
             self.network = source_weights(self.folder, self.config.source, self.config, self.dataset)
         shape = frozen_masks(self.network, "structures") if start == "shape" else {}
         if start == "shape" or (index and start == "scratch"):
-            for module in self.network.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.reset_parameters()
+            draw_anew(self.network, self.config.seed)
             with torch.no_grad():
-                self.network.initialise(torch.Generator().manual_seed(self.config.seed))  # type: ignore[operator]
                 for name, mask in shape.items():
                     self.network.get_parameter(name).masked_fill_(mask, 0.0)
         return shape

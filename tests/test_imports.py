@@ -8,11 +8,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     {"errors", "atomic", "papers", "phases", "config", "events", "controls", "presets", "paper_presets", "machine"},
-    {"proximal", "schedules", "lasso"},
+    {"proximal", "schedules", "lasso", "joint"},
     {"networks", "data"},
     {"structure"},
     {"methods"},
-    {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
+    {
+        "latency",
+        "conditions",
+        "checkpoint",
+        "attribution",
+        "proof",
+        "cut",
+        "knife",
+        "watching",
+        "training",
+        "trained",
+        "own",
+    }
     | {"forms", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"},
     {"runs"},
     {"cli_shared", "cli_data", "cli_knife", "cli_train", "cli_sweep", "cli", "__main__"},

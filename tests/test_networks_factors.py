@@ -174,5 +174,5 @@ def test_what_cannot_carry_a_factor_is_refused():
     install(network, {"block"})
     with pytest.raises(BadInput, match=r"stage1.0.bn2 must be .* without a factor to carry one; got FactorBatchNorm2d"):
         install(network, {"block"})
-    with pytest.raises(BadInput, match=r"act must be a BatchNorm2d, Conv2d or Linear .*; got ReLU"):
+    with pytest.raises(BadInput, match=r"act must be a BatchNorm, Conv2d or Linear .*; got ReLU"):
         attach(nn.ReLU(), 1, "act")

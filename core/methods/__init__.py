@@ -12,7 +12,7 @@ from core.methods.prune import Prune
 from core.methods.slimming import NetworkSlimming
 from core.methods.ssl import StructuredSparsityLearning, watched_sites
 from core.methods.sss import SparseStructureSelection
-from core.networks.describe import Structure
+from core.networks.describe import Structure, structures_of
 from core.phases import Phase
 
 METHODS: dict[str, type[MethodRun]] = {
@@ -37,7 +37,7 @@ def start(
 
 def all_sites(phases: Sequence[Phase], network: nn.Module) -> list[Structure]:
     """Every site that any of the phases learns, with those that the network always shows: one list for a whole run."""
-    found: dict[str, Structure] = {site.site: site for site in network.structures()}  # type: ignore[operator]
+    found: dict[str, Structure] = {site.site: site for site in structures_of(network)}
     for phase in phases:
         if METHODS[phase.method] is StructuredSparsityLearning:
             for site in watched_sites(phase, network):

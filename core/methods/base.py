@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from core.methods.freezing import frozen_masks
 from core.methods.survival import Survival, survival
-from core.networks.describe import Structure
+from core.networks.describe import Structure, structures_of
 from core.networks.factors import fold
 from core.phases import Phase
 
@@ -28,7 +28,7 @@ class MethodRun:
         self.weight_decay = weight_decay if phase.weight_decay is None else phase.weight_decay
         self.strengths: dict[str, float] = {}
         self.frozen = frozen_masks(network, phase.freeze)
-        self.sites: list[Structure] = list(network.structures())  # type: ignore[operator]
+        self.sites: list[Structure] = structures_of(network)
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Groups for SGD: weights with decay; norms, biases and everything one-dimensional without."""

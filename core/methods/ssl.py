@@ -13,13 +13,16 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator
 
+import torch
 from torch import nn
 
-from core import lasso
+from core import joint, lasso
+from core.joint import JointGroups, Part
 from core.methods.base import MethodRun
-from core.networks.describe import Structure
+from core.networks.describe import Structure, input_shape_of
 from core.networks.roles import Role, roles
 from core.phases import Phase
+from core.structure.joints import beside
 
 DYKSTRA_PASSES = 5
 
@@ -29,8 +32,11 @@ class StructuredSparsityLearning(MethodRun):
 
     def __init__(self, phase: Phase, network: nn.Module, momentum: float, weight_decay: float) -> None:
         super().__init__(phase, network, momentum, weight_decay)
-        self.groups = list(penalised(phase, network))
-        present = {g.kind for g in self.groups}
+        every = list(penalised(phase, network))
+        self.joints = joined(phase, network, every) if phase.joint else []
+        held = {g.site for g in self.joints}
+        self.groups = [g for g in every if g.site not in held]
+        present = {g.kind for g in every}
         self.strengths = {kind: phase.strength(kind) for kind in phase.kinds if kind in present}
         known = {site.site for site in self.sites}
         self.sites += [site for site in watched_sites(phase, network) if site.site not in known]
@@ -39,16 +45,18 @@ class StructuredSparsityLearning(MethodRun):
         """The paper's solver: the penalty's subgradient joins the loss's, before momentum."""
         if self.phase.own_solver == "paper":
             lasso.add_subgradient_(self.groups, self._now(strength))
+            joint.add_subgradient_(self.joints, self._now(strength))
 
     def after_step_(self, lr: float, strength: float) -> None:
         """The paper's solver cuts small weights wherever they are; the proximal one thresholds groups."""
         if self.phase.own_solver == "paper":
             lasso.cut_small_(self.network.parameters(), self.phase.cut_below)
         else:
+            step = lr / (1 - self.momentum)
             lasso.threshold_(
-                self.groups, self._now(strength), lr / (1 - self.momentum),
-                splitting=self.phase.splitting, passes=DYKSTRA_PASSES,
-            )  # fmt: skip
+                self.groups, self._now(strength), step, splitting=self.phase.splitting, passes=DYKSTRA_PASSES
+            )
+            joint.threshold_(self.joints, self._now(strength), step)
         super().after_step_(lr, strength)
 
     def _now(self, strength: float) -> dict[str, float]:
@@ -71,6 +79,28 @@ def penalised(phase: Phase, network: nn.Module) -> Iterator[lasso.Groups]:
             factor *= groups.size**0.5 if phase.size_weights else 1.0
             if factor:
                 yield lasso.groups_of(path, layer, kind, factor) or groups
+
+
+def joined(phase: Phase, network: nn.Module, every: list[lasso.Groups]) -> list[JointGroups]:
+    """The groups of filters and layers that hold more than their own weights, as `phase.joint` says."""
+    like = next(network.parameters())
+    around = beside(network, torch.zeros(1, *input_shape_of(network), dtype=like.dtype, device=like.device))
+    found = []
+    for g in (g for g in every if g.kind in ("filter", "layer")):
+        path = g.site.rpartition("/")[0]
+        layer = network.get_submodule(path)
+        near = around.get(f"{path}/{'neuron' if isinstance(layer, nn.Linear) else 'filter'}")
+        names = list(near.norms) if near is not None and "norms" in phase.joint else []
+        if layer.bias is not None:
+            names.insert(0, f"{path}.bias")
+        parts = [Part(network.get_parameter(name)) for name in (f"{path}.weight", *names)]
+        if near is not None and "readers" in phase.joint and g.kind == "filter":
+            parts += [Part(network.get_parameter(name), 1, *columns) for name, columns in near.columns.items()]
+        if len(parts) > 1:
+            groups = JointGroups(g.site, g.kind, g.total, tuple(parts))
+            size = (groups.size / g.size) ** 0.5 if phase.size_weights else 1.0
+            found.append(JointGroups(g.site, g.kind, g.total, tuple(parts), g.multiplier * size))
+    return found
 
 
 def offered(kind: str, role: Role, layer: nn.Module, kinds: tuple[str, ...], residual: bool) -> bool:

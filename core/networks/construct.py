@@ -30,7 +30,9 @@ _FAMILIES: dict[str, Callable[[NetworkSpec, int, int, int], nn.Module]] = {
 
 
 class Described(Protocol):
-    """What every network of this package offers beyond ``nn.Module``."""
+    """What every network of this package offers beyond ``nn.Module``; `input_shape` is (C, H, W) of one image."""
+
+    input_shape: tuple[int, int, int]
 
     def structures(self) -> list[Structure]: ...
 
@@ -51,6 +53,7 @@ def build(
             module.reset_parameters()  # ones and zeros: nothing is drawn
     with torch.no_grad():
         cast(Described, network).initialise(generator)
+    network.input_shape = (in_channels, image_size, image_size)  # type: ignore[assignment]
     return network
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -41,6 +42,47 @@ class Outline:
     stem: tuple[str, ...]
     stages: tuple[tuple[str, tuple[BlockOutline, ...]], ...]
     head: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OwnDescription:
+    """What is known of a person's own network, which does not describe itself; kept in its `OWN` attribute.
+
+    `remake(seed)` gives the network anew, its first weights drawn from that seed. `left`: layers that carry no factor, and why.
+    `input_shape`: (C, H, W) of one image.
+    """
+
+    structures: tuple[Structure, ...]
+    outline: Outline
+    left: dict[str, str]
+    input_shape: tuple[int, ...]
+    remake: Callable[[int], Any]
+
+
+OWN = "_espalier_description"
+
+
+def own_description(network: Any) -> OwnDescription | None:
+    """What was found out about a person's own network; None for one that describes itself."""
+    found: OwnDescription | None = vars(network).get(OWN)
+    return found
+
+
+def structures_of(network: Any) -> list[Structure]:
+    """Where scaling factors may sit, in forward order."""
+    own = own_description(network)
+    return list(own.structures) if own else network.structures()
+
+
+def outline_of(network: Any) -> Outline:
+    """How the network is drawn."""
+    own = own_description(network)
+    return own.outline if own else network.outline()
+
+
+def input_shape_of(network: Any) -> tuple[int, ...]:
+    """(C, H, W) of one image."""
+    return (own_description(network) or network).input_shape
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Set
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from core.errors import BadInput, one_of
-
-if TYPE_CHECKING:
-    from core.networks.construct import Described
+from core.networks.describe import structures_of
 
 KINDS = {"filter": ("filter", "neuron"), "group": ("group",), "block": ("block",)}
 
 
-class FactorBatchNorm2d(nn.BatchNorm2d):
+class FactorBatchNorm(nn.modules.batchnorm._BatchNorm):
     """BatchNorm with ``factor * weight`` and ``factor * bias``; ``factor`` is (C,), (1,), or (conv groups,)."""
 
     factor: nn.Parameter
@@ -43,6 +41,14 @@ class FactorBatchNorm2d(nn.BatchNorm2d):
         """The affine vectors that count, each (C,)."""
         factor = self.factor if self.per_factor == 1 else self.factor.repeat_interleave(self.per_factor)
         return factor * self.weight, factor * self.bias
+
+
+class FactorBatchNorm1d(FactorBatchNorm, nn.BatchNorm1d):
+    """Of vectors."""
+
+
+class FactorBatchNorm2d(FactorBatchNorm, nn.BatchNorm2d):
+    """Of images."""
 
 
 class FactorConv2d(nn.Conv2d):
@@ -74,6 +80,7 @@ class FactorLinear(nn.Linear):
 
 
 _FACTORED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: FactorBatchNorm1d,
     nn.BatchNorm2d: FactorBatchNorm2d,
     nn.Conv2d: FactorConv2d,
     nn.Linear: FactorLinear,
@@ -85,16 +92,16 @@ def install(network: nn.Module, kinds: Set[str]) -> dict[str, nn.Parameter]:
     """Put factors of value 1 into ``network``, in place, and return them by site, in forward order.
 
     ``kinds``: some of "filter" (filters, and neurons in linear layers), "group" (conv groups) and "block". The function
-    computed is unchanged. The modules named by ``network.structures()`` keep their parameters, only their class changes.
+    computed is unchanged. The modules that carry them keep their parameters, only their class changes.
     """
     for kind in kinds:
         if kind not in KINDS:
             raise one_of("kind of scaling factor", kind, KINDS)
     wanted = {kind for asked in kinds for kind in KINDS[asked]}
-    places = [s for s in cast("Described", network).structures() if s.kind in wanted]
+    places = [s for s in structures_of(network) if s.kind in wanted]
     if not places:
         asked = " or ".join(sorted(kinds)) or "no kind"
-        offered = ", ".join(sorted({s.kind for s in cast("Described", network).structures()}))
+        offered = ", ".join(sorted({s.kind for s in structures_of(network)}))
         raise BadInput(
             f"scaling factors of {type(network).__name__} must be of a kind that it has ({offered}); got {asked}"
         )
@@ -104,11 +111,11 @@ def install(network: nn.Module, kinds: Set[str]) -> dict[str, nn.Parameter]:
 def attach(module: nn.Module, num_factors: int, path: str = "module") -> nn.Parameter:
     """Turn a plain module into its factored form, in place, and return its factor, a vector of ``num_factors`` ones."""
     if type(module) not in _FACTORED:
-        rule = "a BatchNorm2d, Conv2d or Linear without a factor"
+        rule = "a BatchNorm, Conv2d or Linear without a factor"
         raise BadInput(f"{path} must be {rule} to carry one; got {type(module).__name__}")
     module.__class__ = _FACTORED[type(module)]
     weight = cast(torch.Tensor, module.weight)
-    if isinstance(module, FactorBatchNorm2d) and num_factors > 1:
+    if isinstance(module, FactorBatchNorm) and num_factors > 1:
         module.per_factor = module.num_features // num_factors
     factor = nn.Parameter(torch.ones(num_factors, dtype=weight.dtype, device=weight.device))
     module.register_parameter("factor", factor)
@@ -122,7 +129,7 @@ def fold(network: nn.Module) -> nn.Module:
     """
     folded = copy.deepcopy(network)
     for module in folded.modules():
-        if isinstance(module, FactorBatchNorm2d | FactorConv2d | FactorLinear):
+        if isinstance(module, FactorBatchNorm | FactorConv2d | FactorLinear):
             with torch.no_grad():
                 weight, bias = module.scaled()
             del module.factor

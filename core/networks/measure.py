@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from core.networks.construct import Described
-from core.networks.describe import Block, BlockOutline, Conv, Layout, Stage, Structure
+from core.networks.describe import Block, BlockOutline, Conv, Layout, Stage, Structure, outline_of, structures_of
 
 
-def layout(name: str, skeleton: nn.Module, in_channels: int, image_size: int) -> Layout:
-    """What the screen draws of ``skeleton``, a network on the meta device."""
-    network = cast(Described, skeleton)
-    outline, sizes = network.outline(), _output_sizes(skeleton, in_channels, image_size)
-    structures = network.structures()
+def layout(name: str, network: nn.Module, in_channels: int, image_size: int) -> Layout:
+    """What the screen draws of ``network``, which may be a skeleton on the meta device."""
+    outline, outputs = outline_of(network), _outputs(network, in_channels, image_size)
+    structures = structures_of(network)
     block_sites = {s.layer: s.site for s in structures if s.kind == "block"}
     groups = {s.layer: s for s in structures if s.kind == "group"}
 
-    def conv(path: str, with_site: bool = True) -> Conv:
-        return _conv(path, skeleton.get_submodule(path), sizes[path], with_site, groups.get(path))
+    def conv(path: str, with_site: bool = True, label: str = "") -> Conv:
+        made = _conv(path, network.get_submodule(path), outputs[path], groups.get(path))
+        return replace(made, site=made.site if with_site else None, label=label or made.label)
 
     def block(seen: BlockOutline, label: str) -> Block:
         convs = [conv(path) for path in seen.convs]
         if seen.shortcut is not None:
-            convs.append(conv(seen.shortcut, with_site=False))
+            convs.append(conv(seen.shortcut, with_site=False, label="shortcut"))
         return Block(seen.path, label, seen.skip, block_sites.get(seen.convs[-1]), tuple(convs))
 
     stages = []
@@ -39,42 +39,52 @@ def layout(name: str, skeleton: nn.Module, in_channels: int, image_size: int) ->
     return Layout(name, stem, tuple(stages), head, sum(c.macs for c in convs), sum(c.params for c in convs))
 
 
-def _output_sizes(skeleton: nn.Module, in_channels: int, image_size: int) -> dict[str, int]:
-    """The side in pixels of what every convolution gives; 1 for linear layers."""
-    sizes: dict[str, int] = {}
+class _Output(NamedTuple):
+    """Of a layer: the side of its output in pixels, 1 for linear layers, and at how many places it works, all calls together."""
+
+    size: int
+    places: int
+
+
+def _outputs(network: nn.Module, in_channels: int, image_size: int) -> dict[str, _Output]:
+    found: dict[str, _Output] = {}
 
     def keep(path: str):
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            sizes[path] = output.shape[-1] if output.dim() == 4 else 1
+            image = isinstance(module, nn.Conv2d)
+            places = output[0, 0].numel() if image else output[0, ..., 0].numel()
+            before = found[path].places if path in found else 0
+            found[path] = _Output(output.shape[-1] if image else 1, before + places)
 
         return hook
 
     handles = [
         module.register_forward_hook(keep(path))
-        for path, module in skeleton.named_modules()
+        for path, module in network.named_modules()
         if isinstance(module, nn.Conv2d | nn.Linear)
     ]
     try:
+        device = next(network.parameters()).device
         with torch.no_grad():
-            skeleton.eval()(torch.empty(1, in_channels, image_size, image_size, device="meta"))
+            network.eval()(torch.zeros(1, in_channels, image_size, image_size, device=device))
     finally:
         for handle in handles:
             handle.remove()
-    return sizes
+    return found
 
 
-def _conv(path: str, module: nn.Module, size: int, with_site: bool, groups: Structure | None) -> Conv:
+def _conv(path: str, module: nn.Module, output: _Output, groups: Structure | None) -> Conv:
     assert isinstance(module, nn.Conv2d | nn.Linear)
     total, weights = groups.total if groups else module.weight.shape[0], module.weight.numel()
     kind, kernel = ("filter", module.kernel_size[0]) if isinstance(module, nn.Conv2d) else ("neuron", 1)
     return Conv(
         path=path,
-        site=groups.site if groups else f"{path}/{kind}" if with_site else None,
-        label="shortcut" if "shortcut" in path.split(".") else path.split(".")[-1],
+        site=groups.site if groups else f"{path}/{kind}",
+        label=path.split(".")[-1],
         total=total,
         inputs=module.weight.shape[1],
         kernel=kernel,
-        size=size,
-        macs=weights * size * size,
+        size=output.size,
+        macs=weights * output.places,
         params=sum(p.numel() for p in module.parameters()),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -52,3 +54,29 @@ SPECS: dict[str, NetworkSpec] = {
     "peleenet": NetworkSpec("peleenet", 114, "norm", "PeleeNet"),
 }
 NAMES: tuple[str, ...] = tuple(SPECS)
+
+FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class OwnName:
+    """A person's own network: its factory, `module:function`, and the absolute folder where the module is found."""
+
+    factory: str
+    folder: Path
+
+    def __str__(self) -> str:
+        return self.factory
+
+
+def own_named(name: str) -> OwnName | None:
+    """The own network that `module:function@FOLDER` names; None for any other name. Nothing is looked up."""
+    factory, at, folder = name.partition("@")
+    if not at or not FACTORY.fullmatch(factory) or not Path(folder).is_absolute():
+        return None
+    return OwnName(factory, Path(folder))
+
+
+def shown(name: str) -> str:
+    """A network's name as people read it: of a person's own, without the folder."""
+    return str(own_named(name) or name)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
 
 from torch import nn
 
-if TYPE_CHECKING:
-    from core.networks.construct import Described
+from core.networks.describe import outline_of
 
 
 @dataclass(frozen=True)
@@ -22,8 +20,8 @@ class Role:
 
 
 def roles(network: nn.Module) -> dict[str, Role]:
-    """The role of every convolution and linear layer of a network that describes itself, by path, in order."""
-    outline = cast("Described", network).outline()
+    """The role of every convolution and linear layer of a network, by path, in order."""
+    outline = outline_of(network)
     shortcuts, branches = set[str](), set[str]()
     order = list(outline.stem)
     for _, blocks in outline.stages:

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from core.data.dataset import Dataset
 from core.data.names import DATASETS
 from core.errors import BadInput, one_of
-from core.networks import NAMES, build
-from core.runs import factory, home
+from core.networks import NAMES, build, factory
+from core.networks.names import FACTORY, shown
+from core.runs import home
 from core.runs.folder import RunFolder
 from core.runs.jobs import newest
 from core.runs.store import Store
@@ -28,7 +29,6 @@ from core.weightcentre import has_padded_shortcuts, renumber
 from core.weightfile import our_own, read_weights
 from core.weightmatch import classes_and_channels, load_into
 
-FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 NATURAL_SIZE = {
     "lenet": 28,
     "mlp": 28,
@@ -138,7 +138,7 @@ def _of_run(run: str, wish: Wish) -> Source:
     if dataset.shape != own.shape:
         raise _unlike(run, own.shape, dataset)
     words = f"run {run} after epoch {epoch}"
-    return Source(network.cpu(), torch.zeros(1, *own.shape), words, dataset, config.network)
+    return Source(network.cpu(), torch.zeros(1, *own.shape), words, dataset, shown(config.network))
 
 
 def _of_factory(text: str, wish: Wish) -> Source:

@@ -119,11 +119,14 @@ def test_filters_that_meet_in_a_sum_or_a_depthwise_convolution_have_no_columns()
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("solver", ["proximal", "paper"])
 @pytest.mark.parametrize(
-    ("network", "kind", "strength"), [("lenet", "filter", 0.3), ("resnet20-projection", "layer", 1.8)]
-)
-def test_runs_with_joint_groups_remove_exactly(network, kind, strength, solver):
+    ("network", "kind", "solver", "strength"),
+    [
+        ("lenet", "filter", "proximal", 0.3), ("lenet", "filter", "paper", 0.4),
+        ("resnet20-projection", "layer", "proximal", 1.8), ("resnet20-projection", "layer", "paper", 1.8),
+    ],
+)  # fmt: skip
+def test_runs_with_joint_groups_remove_exactly(network, kind, solver, strength):
     learn = {
         "method": "ssl", "kinds": [kind], f"strength_{kind}": strength, "joint": ["norms", "readers"], "solver": solver, "epochs": 4,
         "lr": 0.02, "lr_schedule": "constant", "cut_below": 1e-2, "multipliers": {"fc*": 0.0, "conv2": 0.1},

@@ -79,6 +79,17 @@ def draw_anew(network: nn.Module, seed: int) -> None:
         network.initialise(torch.Generator().manual_seed(seed))  # type: ignore[operator]
 
 
+def put_weights(network: nn.Module, weights: dict[str, torch.Tensor], where: str) -> None:
+    """Load the weights of a run, in place. BadInput where they are of other shapes: a person's code may have changed since."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise BadInput(
+            f"{where} must hold the weights of the network as it is made now; they differ: its code has changed since; "
+            "put the old code back, or train anew"
+        ) from None
+
+
 def layout_of(name: str, network: nn.Module) -> Layout:
     """What the screen draws of a network made by `network_for`."""
     channels, side, _ = input_shape_of(network)

@@ -13,8 +13,7 @@ from core.data.dataset import Dataset
 from core.errors import BadInput
 from core.methods import start
 from core.networks.factors import fold
-from core.networks.names import shown
-from core.own import network_for
+from core.own import network_for, put_weights
 
 
 def trained_network(
@@ -27,13 +26,7 @@ def trained_network(
     network = network_for(config.network, dataset, config.seed, file.absolute().parents[2])
     method = start(config.phases[facts["phase"]], network, config.momentum, config.weight_decay)
     weights = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items() if name.startswith("weights/")}
-    try:
-        method.network.load_state_dict(weights)
-    except RuntimeError:
-        raise BadInput(
-            f"{file} must hold the weights of {shown(config.network)} as it is made now; they differ: its code has changed since; "
-            "put the old code back, or train anew"
-        ) from None
+    put_weights(method.network, weights, str(file))
     return method.network.eval(), config, dataset, facts["epoch"]
 
 

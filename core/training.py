@@ -16,12 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core import checkpoint, conditions, cut, latency
+from core import checkpoint, conditions, cut, latency, standing
 from core import events as ev
 from core.config import Phase, RunConfig
 from core.controls import Controls, Request
 from core.data import batches, load
-from core.errors import BadInput
 from core.methods import all_sites, start
 from core.methods.base import MethodRun
 from core.methods.freezing import frozen_masks
@@ -353,50 +352,23 @@ class Training:
     def _checkpoint(self) -> Iterator[ev.Event]:
         if self.folder is None:
             return
-        momenta = [
-            self.optimizer.state[p]["momentum_buffer"]
-            for g in self.optimizer.param_groups
-            for p in g["params"]
-            if self.optimizer.state[p]
-        ]
-        tensors = {f"weights/{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"momentum/{i:05d}": m for i, m in enumerate(momenta)}
-        tensors |= {f"method/{k}": v for k, v in self.method.state_tensors().items()}
-        tensors |= {f"average/{i:05d}": tensor for i, tensor in enumerate(self.average)}
-        tensors["order"] = self.order.get_state()
         facts = self._where() | {
-            "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed), "learned": self.learned, "seconds": self.training_s,
-            "config": self.config.model_dump(mode="json"),
+            "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed),
+            "learned": self.learned, "seconds": self.training_s, "config": self.config.model_dump(mode="json"),
         }  # fmt: skip
+        tensors = standing.tensors_of(self.network, self.optimizer, self.method, self.average, self.order)
         checkpoint.save(self.folder / "checkpoints" / f"{self.epoch:05d}.safetensors", tensors, facts)
         yield ev.Checkpointed(**self._where(), file=f"{self.epoch:05d}.safetensors")
 
     def _restore(self, file: Path) -> dict[str, Any]:
         """Stand where the checkpoint stood."""
-        tensors, facts = checkpoint.load(file)
-        if "order" not in tensors:
-            raise BadInput(
-                f"{file} must hold the whole state to train on; it holds weights only (an export); it can be asked and cut, not continued"
-            )
-        if RunConfig.model_validate(facts["config"]) != self.config:
-            raise BadInput(f"{file} must be of the same settings as the run; they differ; start a new run instead")
+        tensors, facts = standing.read(file, self.config)
         for index in range(facts["phase"] + 1):
             self._begin_phase(index, fresh=False)
         self.step, self.epoch, self.epoch_in_phase = facts["step"], facts["epoch"], facts["epoch_in_phase"]
-        self.network.load_state_dict(_part(tensors, "weights/"))
-        momenta = _part(tensors, "momentum/")
-        if momenta:
-            everyone = [p for g in self.optimizer.param_groups for p in g["params"]]
-            for parameter, momentum in zip(everyone, momenta.values(), strict=True):
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum.to(
-                    parameter.device, memory_format=torch.preserve_format
-                )
-        for tensor, kept in zip(self.average, _part(tensors, "average/").values(), strict=True):
-            tensor.copy_(kept)
-        self.method.load_state_tensors(_part(tensors, "method/"))
+        standing.put_back(tensors, self.network, self.optimizer, self.method, self.average, self.order)
         self.method.strengths.update(facts["strengths"])
         self.learned, self.training_s = facts.get("learned"), facts.get("seconds", 0.0)
-        self.order.set_state(tensors["order"])
         return facts
 
     # the end
@@ -425,7 +397,3 @@ def averaged_tensors(network: nn.Module) -> list[Tensor]:
     """What an average of weights is taken over: parameters and the norms' statistics."""
     buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
     return [parameter.detach() for parameter in network.parameters()] + buffers
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in sorted(tensors.items()) if name.startswith(prefix)}

@@ -23,7 +23,7 @@ LAYERS = [
         "watching",
         "training",
         "trained",
-        "own",
+        "own", "standing",
     }
     | {"forms", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"},
     {"runs"},

@@ -15,6 +15,7 @@ TERMS = {
     "compact": "Dense again after removal: a smaller ordinary network without masks or zeros.",
     "conv group": "One of the parallel parts of a grouped convolution, as in ResNeXt; their number is the cardinality.",
     "core level": "The sparsest network of a nested family, contained in every other level.",
+    "CSR": "Compressed sparse rows: a matrix stored as its non-zero values with the place of each. It saves memory; a product must look up every place, which costs more than it saves until almost all is zero.",
     "dense": "With all its weights in use: nothing masked, nothing removed.",
     "dense control": "The same network trained in the same way without any structure penalty. What sparsity costs is measured against it.",
     "epoch": "One pass over the training images.",

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
-from core import cli_data, cli_knife, cli_sweep
+from core import cli_data, cli_headline, cli_knife, cli_sweep
 from core import presets as known
 from core.cli_shared import Data, Json, Runs, emit, fail, open_store, say
 from core.cli_sweep import Controls, Seeds, whole_numbers
@@ -306,3 +306,4 @@ app.command()(cli_data.data)
 app.command()(cli_knife.inspect)
 app.command()(cli_knife.cut)
 app.command()(cli_sweep.sweep)
+app.command()(cli_headline.headline)

@@ -101,15 +101,16 @@ def measure(
 ) -> Speed:
     """Time `dense` against `compact` on `batch` (N, C, H, W), in eval mode without gradients, under the lock.
 
-    `promised`: the ratio of their MACs. `layer_macs`: MACs per image of each layer (dense, compact), by path. Stops
-    early, with at least 7 pairs, when `budget_s` is spent. Both networks end in the mode they came in.
+    `promised`: the ratio of their MACs. `layer_macs`: MACs per image of each layer (dense, compact), by path; without
+    it, layers are not timed. Stops early, with at least 7 pairs, when `budget_s` is spent. Both networks end in the mode
+    they came in.
     """
     modes = dense.training, compact.training
     try:
         with quiet_machine(), torch.inference_mode():
             dense.eval(), compact.eval()
             times = _pairs(dense, compact, batch, pairs, budget_s, clock)
-            layers = _layers(dense, compact, batch, layer_macs or {}, clock)
+            layers = () if layer_macs is None else _layers(dense, compact, batch, layer_macs, clock)
     finally:
         dense.train(modes[0]), compact.train(modes[1])
     ratios = times[:, 0] / times[:, 1]

@@ -207,3 +207,17 @@ def test_the_compact_network_can_be_taken_away_as_onnx_checked_first(tab, tmp_pa
     download.value.save_as(tmp_path / "demo.onnx")
     assert download.value.suggested_filename == "compact_demo.onnx"
     assert (tmp_path / "demo.onnx").stat().st_size > 100_000
+
+
+def test_the_papers_headline_is_recorded_first_and_measured_here_by_a_button(tab):
+    tab.goto("/speed?run=demo")
+    assert plot(tab, "headline", "layout.yaxis.type") == "log"
+    expect(tab.get_by_text(re.compile("^Bars and lines, recorded: .* n = 50 pairs"))).to_be_visible()
+    expect(tab.get_by_text("Dots, this machine")).not_to_be_visible()
+    bars = plot(tab, "headline", "data.length")
+    tab.get_by_role("button", name="Measure here").click()
+    expect(tab.get_by_role("button", name=re.compile(r"^Measuring \d+ of 38"))).to_be_disabled()
+    tab.get_by_test_id("stButtonGroup").get_by_text("conv3", exact=True).click()
+    expect(tab.get_by_text(re.compile("conv3 faster than dense"))).to_be_visible()  # the page answers meanwhile
+    expect(tab.get_by_text(re.compile("^Dots, this machine: .* n = 50 pairs"))).to_be_visible(timeout=240_000)
+    assert plot(tab, "headline", "data.length") == bars + 2

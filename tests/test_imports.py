@@ -7,27 +7,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
-    {"errors", "atomic", "papers", "phases", "config", "events", "controls", "presets", "paper_presets", "machine"},
+    {"errors", "atomic", "papers", "phases", "config", "events", "controls", "presets", "paper_presets", "machine"}
+    | {"table4"},
     {"proximal", "schedules", "lasso", "joint"},
     {"networks", "data"},
     {"structure"},
     {"methods"},
-    {
-        "latency",
-        "conditions",
-        "checkpoint",
-        "attribution",
-        "proof",
-        "cut",
-        "knife",
-        "watching",
-        "training",
-        "trained",
-        "own", "standing",
-    }
-    | {"forms", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"},
+    {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
+    | {"forms", "headline_forms", "headline", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"}
+    | {"own", "standing"},
     {"runs"},
-    {"cli_shared", "cli_data", "cli_knife", "cli_train", "cli_sweep", "cli", "__main__"},
+    {"cli_shared", "cli_data", "cli_knife", "cli_train", "cli_sweep", "cli_headline", "cli", "__main__"},
 ]
 NAMES_ONLY = {
     "core.networks.names",

@@ -12,6 +12,7 @@ import streamlit as st
 
 from app import sentences, speed_charts, theme
 from app.app_pages import parts
+from app.app_pages.headline import headline
 from app.components.live_chart import plotly_loader
 from app.glossary import glossary_row
 from app.guard import guarded
@@ -26,13 +27,13 @@ def page() -> None:
     """The selected run's speed."""
     plotly_loader()
     found = parts.run_or_invitation("its measured speed")
-    if found is None:
-        return
-    row, view = found
-    parts.header(row, view)
-    waiting = is_living(row) or _job_of(view.name) is not None
-    st.fragment(_measured, run_every=1.0 if waiting else None)(view.name)
-    glossary_row("MAC", "measured speed", "promised speed", "quartile", "batch", "compact")
+    if found is not None:
+        row, view = found
+        parts.header(row, view)
+        waiting = is_living(row) or _job_of(view.name) is not None
+        st.fragment(_measured, run_every=1.0 if waiting else None)(view.name)
+    headline()
+    glossary_row("MAC", "measured speed", "promised speed", "quartile", "batch", "compact", "CSR")
 
 
 @guarded

@@ -1,0 +1,169 @@
+"""SSL's headline, on the Speed page: zeros alone do not speed a network up; recorded, the paper's, and measured here."""
+
+from __future__ import annotations
+
+import html
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+import pandas as pd
+import streamlit as st
+
+from app import headline_charts as charts
+from app import sentences, theme
+from app.components.live_chart import live_chart
+from app.guard import guarded
+from core import table4
+from core.runs.home import PROJECT
+
+TIMED = {
+    "product": "product alone",
+    "convolution-1": "layer, 1 image",
+    "convolution-128": "128 images",
+}
+PAIRS = {f"{pair[0]}-{pair[1]}": pair for pair in table4.PAIRS}
+EQUAL = {name: f"{table4.ROWS[ssl].error:.1f} %" for name, (_, ssl) in PAIRS.items()}
+ABOUT = (
+    "CaffeNet (AlexNet) at the sparsities that Wen et al. published: single zeros stored as CSR, beside rows and columns removed. "
+    "Speed asks for no training: positions are drawn, weights are random."
+)
+
+
+@dataclass
+class Job:
+    """A measurement in a process of its own. What it says goes to files, which never fill up; it appends, wherever they are read."""
+
+    process: subprocess.Popen[bytes]
+    answer: IO[bytes]
+    words: IO[bytes]
+
+    def said(self) -> str:
+        """Its last line."""
+        self.words.seek(0)
+        lines = self.words.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def document(self) -> dict[str, Any]:
+        self.answer.seek(0)
+        return json.loads(self.answer.read())
+
+
+def headline() -> None:
+    """The card; while a measurement runs it looks every second."""
+    st.fragment(_card, run_every=1.0 if "headline-job" in st.session_state else None)()
+
+
+@guarded
+def _card() -> None:
+    recorded, here = table4.recorded(), st.session_state.get("headline-here", {"rows": {}})
+    with theme.card("Zeros alone do not speed anything up", key="headline"):
+        left, right = st.columns([4, 1], gap="medium", vertical_alignment="center")
+        left.html(f'<p class="takeaway">{ABOUT}</p>')
+        with st.container(horizontal=True, gap="medium"):
+            timed = _choice("What is timed", TIMED, "timed")
+            pair = _choice("At equal top-1 error", EQUAL, "error")
+            layer = _choice("At equal sparsity", {name: name for name in table4.LAYERS}, "layer", 1)
+        with right:
+            _button(timed, layer)
+        left, right = st.columns(2, gap="medium")
+        with left:
+            tables = [_both(document, timed, PAIRS[pair]) for document in (recorded, here)]
+            _figure("error", charts.equal_error(tables[0], tables[1]), tables)
+        with right:
+            tables = [charts.table_of(document, protocol="sweep", layer=layer) for document in (recorded, here)]
+            _figure("sparsity", charts.equal_sparsity(tables[0], tables[1], layer), tables)
+        st.caption(_conditions("Bars and lines, recorded", recorded, timed))
+        if here["rows"]:
+            st.caption(_conditions("Dots, this machine", here, timed))
+        st.caption(
+            f"Hollow diamonds: {table4.SOURCE} ({table4.NAME}), its processor, the product alone; baseline error {table4.BASELINE_ERROR} %."
+        )
+
+
+def _choice(label: str, options: Mapping[str, str], key: str, first: int = 0) -> str:
+    """One of a few, by its words."""
+    known = list(options)
+    shown = st.segmented_control(
+        label,
+        known,
+        default=known[first],
+        format_func=lambda o: options[o],
+        key=key,
+        required=True,
+        bind="query-params",
+    )
+    return known[first] if shown is None else shown
+
+
+def _both(document: dict[str, Any], timed: str, pair: tuple[int, int]) -> pd.DataFrame:
+    """The l1 row and the SSL row of a pair."""
+    return pd.concat([charts.table_of(document, protocol=timed, row=row) for row in pair])
+
+
+def _figure(name: str, spec: dict[str, Any], tables: list[pd.DataFrame]) -> None:
+    """A figure with its sentence above and its table behind."""
+    st.html(f'<p class="takeaway" style="margin-top: 4px">{html.escape(spec["alt"])}</p>')
+    live_chart(spec, key=f"chart-headline-{name}", height=330)
+    with st.popover("Table", type="tertiary", icon=":material/table:", key=f"table-of-headline-{name}"):
+        where = zip(("recorded", "this machine"), tables, strict=True)
+        whole = pd.concat([table.assign(measured_on=place) for place, table in where]).dropna(axis=1, how="all")
+        st.dataframe(whole.round(3), hide_index=True, key=f"table-headline-{name}")
+
+
+def _conditions(what: str, document: dict[str, Any], timed: str) -> str:
+    """Under what the numbers were taken."""
+    rows = table4.chosen(document, protocol=timed)
+    if not rows:
+        return f"{what}: not measured yet."
+    one = rows[0]
+    spread = "medians, whiskers and bands are quartiles"
+    return (
+        f"{what}: {document['cpu']}, {sentences.plural(one['threads'], 'thread')} (at equal sparsity 1), {one['precision']}, "
+        f"{sentences.plural(one['batch'], 'image')}, n = {one['n']} pairs, {spread}, torch {document['versions']['torch']}, "
+        f"subnormals flushed, {document['date'][:10]}."
+    )
+
+
+def _button(timed: str, layer: str) -> None:
+    """Starts a measurement in a process of its own, says how far it is, takes its answer."""
+    job: Job | None = st.session_state.get("headline-job")
+    if job is not None and job.process.poll() is None:
+        st.button(
+            f"Measuring {job.said().partition(':')[0]}".strip(),
+            key="measure-headline",
+            icon=":material/timer:",
+            disabled=True,
+        )
+        return
+    if job is not None:
+        del st.session_state["headline-job"]
+        if job.process.returncode:
+            st.session_state["headline-failed"] = job.said() or "Measuring failed; try again."
+        else:
+            _take(job.document())
+        st.rerun()  # the whole page: it need not look every second any more
+    if failed := st.session_state.get("headline-failed"):
+        st.error(failed, icon=":material/error:")
+    about = "Times all five layers so, and the chosen layer at equal sparsity: half a minute; some ten minutes for 128 images."
+    if st.button("Measure here", key="measure-headline", icon=":material/timer:", type="primary", help=about):
+        st.session_state.pop("headline-failed", None)
+        st.session_state["headline-job"] = _start(timed, layer)
+        st.rerun()
+
+
+def _take(document: dict[str, Any]) -> None:
+    """Adds what was measured to what this session measured before."""
+    before = st.session_state.get("headline-here", {"rows": {}})
+    st.session_state["headline-here"] = document | {"rows": before["rows"] | document["rows"]}
+
+
+def _start(timed: str, layer: str) -> Job:
+    command = [sys.executable, "-m", "core", "headline", "--protocol", timed, "--sweep", layer, "--json"]
+    answer, words = tempfile.TemporaryFile("a+b"), tempfile.TemporaryFile("a+b")  # noqa: SIM115, they live as long as the job
+    process = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=answer, stderr=words)
+    return Job(process, answer, words)

@@ -13,6 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import BadInput
+from core.phases import KIND_WORDS
 from core.runs.control import adopt
 from core.runs.folder import RunFolder
 from core.runs.home import PROJECT, runs_root
@@ -41,10 +42,11 @@ def newest_run() -> str | None:
     return rows[0].id if rows else None
 
 
-KIND_WORDS = {
-    "filter": "filters", "channel": "channels", "shape": "filter shapes", "kernel2d": "2-D filters", "layer": "layers",
-    "group": "conv groups", "block": "blocks", "weight": "weights",
-}  # fmt: skip
+def strength_words(strengths: dict[str, float]) -> str:
+    """`filters 0.003, blocks 0.02`: how hard a penalty pushes each kind; of one kind, `strength 0.003`."""
+    if len(strengths) == 1:
+        return f"strength {next(iter(strengths.values())):.3g}"
+    return ", ".join(f"{KIND_WORDS[kind]} {value:.3g}" for kind, value in strengths.items())
 
 
 METHOD_WORDS = {

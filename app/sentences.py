@@ -123,11 +123,9 @@ def network(
         first += f", the other stages {plural(rest, 'block')}" if rest else ""
     elif total and kept < total:
         weakest = min(view["stages"], key=lambda stage: _share(view, stage, epoch))
-        first = (
-            f"{total - kept:,} of {plural(total, 'filter')} died by epoch {epoch}, most of them in {weakest['name']}"
-        )
-        if len(view["stages"]) == 1 or _share(view, weakest, epoch) == 1:
-            first = f"{total - kept:,} of {plural(total, 'filter')} died by epoch {epoch}"
+        first = f"{total - kept:,} of {_units(view, total)} died by epoch {epoch}"
+        if len(view["stages"]) > 1 and _share(view, weakest, epoch) < 1:
+            first += f", most of them in {weakest['name']}"
     else:
         first = f"Nothing has died by epoch {epoch}" if epoch else "Before training everything is alive"
     details = []
@@ -170,6 +168,19 @@ def _filters(view: Mapping[str, Any], epoch: int, stages: Sequence[Mapping[str, 
                     kept += 0 if gone else int(_at(counts, epoch) or 0)
                     total += int(conv["total"])
     return kept, total
+
+
+def _units(view: Mapping[str, Any], total: int) -> str:
+    """``16 filters``, ``32 conv groups``, or both together: what the convolutions' sites count."""
+    blocks = (block for stage in view["stages"] for block in stage["blocks"])
+    kinds = {
+        conv["site"].rpartition("/")[2] == "group" for block in blocks for conv in block["convs"] if conv.get("site")
+    }
+    return (
+        f"{total:,} filters and conv groups"
+        if len(kinds) > 1
+        else plural(total, "conv group" if True in kinds else "filter")
+    )
 
 
 def _share(view: Mapping[str, Any], stage: Mapping[str, Any], epoch: int) -> float:
@@ -296,6 +307,8 @@ def tradeoff(frame: pd.DataFrame) -> str:
     if ours.empty:
         return "No finished run to compare yet."
     best = ours.loc[ours["accuracy"].idxmax()]
+    if "network" in ours:  # another network is no trade-off of this one
+        ours = ours[ours["network"] == best["network"]]
     near = ours[ours["accuracy"] >= best["accuracy"] - 0.01]
     small = near.loc[near["macs"].idxmin()]
     if len(ours) == 1 or small.name == best.name:

@@ -11,10 +11,11 @@ import streamlit as st
 from app import sentences, theme
 from app.app_pages import learn_terms, live, parts, speed, start, structure, take_away, tradeoffs
 from app.guard import guarded
-from app.runs import DEMO, final_accuracy, store
+from app.runs import DEMO, final_accuracy, store, strength_words
 from app.selection import select, selection
 from core.errors import WrongMoment
 from core.runs.control import wake_dispatcher
+from core.runs.families import strengths_of
 from core.runs.home import PROJECT
 from core.runs.store import LIVING, Run
 
@@ -23,6 +24,7 @@ ICONS = {
     "finished": ":material/check_circle:", "stopped": ":material/stop_circle:", "failed": ":material/error:", "lost": ":material/help:",
 }  # fmt: skip
 SHOWN = 12
+KIN = "↳ "  # a run that belongs to the family of another
 
 
 @st.cache_resource
@@ -111,6 +113,11 @@ def _card(row: Run) -> None:
 
 
 def _line(row: Run) -> str:
+    kin = f"{KIN}{row.role if row.role != 'method' else strength_words(strengths_of(row.config))} · "
+    return f"{kin if row.family != row.id else ''}{_state(row)}"
+
+
+def _state(row: Run) -> str:
     if row.state == "finished" and row.result:
         macs = row.result["macs_per_image"]
         return f"{sentences.percent(final_accuracy(row.result['accuracy']), 1)} test · {sentences.percent(macs['compact'] / macs['dense'])} of the MACs"

@@ -115,9 +115,9 @@ def speed_layers(frame: pd.DataFrame, at_most: int = 24) -> Spec:
 
 def tradeoff(frame: pd.DataFrame, *, log: bool = False) -> Spec:
     """Accuracy against MACs. Columns: label, method, macs (share of dense, 0-1), accuracy (0-1); optional low and high
-    (of accuracy), macs_low, macs_high, n, source (``ours`` or ``paper``), citation. Papers' points are hollow diamonds.
-    Points of different methods are never joined."""
-    data = []
+    (of accuracy), macs_low, macs_high, n, source (``ours`` or ``paper``), citation, path and strength. Papers' points are
+    hollow diamonds. A thin line joins the points of one path in the order of their strengths; nothing else is joined."""
+    data = _paths(frame)
     table = frame.assign(source=frame.get("source", "ours"))
     table["method"] = table["method"].astype(str).str.lower()
     for (source, method), group in table.groupby(["source", "method"], sort=False):
@@ -128,7 +128,7 @@ def tradeoff(frame: pd.DataFrame, *, log: bool = False) -> Spec:
         trace = {
             "type": "scatter", "mode": "markers+text" if len(table) <= 14 else "markers", "name": f"{METHOD_NAMES.get(str(method), str(method))}{' (paper)' if paper else ''}",
             "x": plain_numbers(group["macs"] * 100, 2), "y": plain_numbers(group["accuracy"] * 100, 2), "customdata": extra,
-            "text": [str(row["label"]) for row in rows], "textposition": [_label_side(row, table) for row in rows], "textfont": {"size": 11, "color": SOFT},
+            "text": [str(row["label"]).removeprefix("strength ") for row in rows], "textposition": [_label_side(row, table) for row in rows], "textfont": {"size": 11, "color": SOFT},
             "cliponaxis": False,
             "marker": {"symbol": "diamond-open" if paper else symbol, "size": 10, "color": colour, "line": {"width": 2, "color": colour}},
             "hovertemplate": "%{text}<br>%{y:.2f} % at %{x:.0f} % of the MACs%{customdata}<extra></extra>",
@@ -146,20 +146,44 @@ def tradeoff(frame: pd.DataFrame, *, log: bool = False) -> Spec:
     layout = base_layout(
         xaxis=titled_axis("MACs, % of dense", type="log" if log else "linear"),
         yaxis=titled_axis("test accuracy, %"),
-        showlegend=len(data) > 1,
+        showlegend=len(table.groupby(["source", "method"])) > 1,
         legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
         margin={"l": 56, "r": 40, "t": 34, "b": 42},
     )
     return figure(data, layout, sentences.tradeoff(table))
 
 
+def _paths(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The thin lines: settings of one family and one method that differ in their strengths."""
+    if "path" not in frame:
+        return []
+    lines = []
+    for (_, method), group in frame.dropna(subset=["path"]).groupby(["path", "method"], sort=False):
+        ordered = group.sort_values("strength")
+        colour, _ = METHOD_LOOKS.get(str(method), (SOFT, "hexagon"))
+        lines.append(
+            {
+                "type": "scatter", "mode": "lines", "x": plain_numbers(ordered["macs"] * 100, 2), "y": plain_numbers(ordered["accuracy"] * 100, 2),
+                "line": {"color": colour, "width": 1}, "opacity": 0.6, "hoverinfo": "skip", "showlegend": False,
+            }
+        )  # fmt: skip
+    return lines
+
+
 def _label_side(row: Mapping[str, Any], table: pd.DataFrame) -> str:
-    """Names stand below their point, papers' above it, and turn inwards at the right edge."""
-    return f"{'top' if row['source'] == 'paper' else 'bottom'} {'left' if row['macs'] > 0.9 * table['macs'].max() else 'right'}"
+    """Names stand below their point, papers' above it, on the other side where the next point is close; they turn inwards
+    at the right edge."""
+    wide, tall = (float(table[axis].max() - table[axis].min()) or 1.0 for axis in ("macs", "accuracy"))
+    ahead = (table["macs"] - row["macs"]) / wide
+    beside = (table["accuracy"] - row["accuracy"]).abs() / tall < 0.04
+    crowded = bool((beside & (ahead > 0) & (ahead < 0.1)).any())
+    above = (row["source"] == "paper") != crowded
+    return f"{'top' if above else 'bottom'} {'left' if row['macs'] > 0.9 * table['macs'].max() else 'right'}"
 
 
 def _point_note(row: Mapping[str, Any]) -> str:
     parts = [
+        f"strength {row['strength']:.3g}" if is_finite(row.get("strength")) else "",
         f"n = {int(row['n'])}" if is_finite(row.get("n")) else "",
         html.escape(str(row.get("citation") or "")).replace("nan", ""),
     ]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,14 +16,15 @@ import typer
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
-from core import cli_data, cli_headline, cli_knife, cli_sweep
+from core import cli_data, cli_headline, cli_knife, cli_sweep, papers
 from core import presets as known
-from core.cli_shared import Data, Json, Runs, emit, fail, open_store, say
-from core.cli_sweep import Controls, Seeds, whole_numbers
+from core.cli_shared import Controls, Data, Json, Runs, Seeds, Settings, emit, fail, open_store, say
 from core.cli_train import Network, configured, train
 from core.errors import BadInput, WrongMoment
+from core.overlaps import notes_of
 from core.runs import home
 from core.runs.control import adopt, new_run, steer, wait_applied, wake_dispatcher
+from core.runs.families import experiment, whole_numbers
 from core.runs.folder import RunFolder
 from core.runs.store import LIVING, OVER, Run, Store
 
@@ -31,7 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Espalier: learn structured sparsity, cut it out exactly, prove it, time it.",
 )
-Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; repeat for more.")]
 RunName = Annotated[str, typer.Argument(help="A run's name, or an unambiguous beginning of it.")]
 
 
@@ -68,11 +70,13 @@ def document_of(row: Run) -> dict[str, Any]:
         "weights_sha256",
         "conditions",
     )
+    rows = papers.published(row.preset, row.config["network"], row.config["dataset"])
     accuracy = result.get("accuracy", {"val": None, "test": None, "compact": None, "finetuned": None})
     return {
         "run": row.id, "name": row.name, "state": row.state, "attempt": row.attempt, "preset": row.preset, "role": row.role,
         "family": row.family, "parent": row.parent, "seed": row.seed, "config": row.config, "accuracy": accuracy,
         **{key: result.get(key) for key in keys}, "error": row.error, "progress": row.progress,
+        "notes": notes_of(row.config), "published": [asdict(point) for point in rows], "published_notes": papers.caveats(rows),
     }  # fmt: skip
 
 
@@ -101,14 +105,29 @@ def run(
     preset: str,
     set_: Settings = None,
     network: Network = None,
+    seeds: Seeds = None,
+    controls: Controls = False,
     json_: Json = False,
     runs: Runs = None,
     data: Data = None,
 ) -> None:
-    """Train in this very process, in the foreground, to the end."""
+    """Train in this very process, in the foreground, to the end: one run, or one for each seed with its controls."""
     store = open_store(runs, data)
-    name = new_run(store, configured(preset, set_, store, network), foreground=True)
-    _train(store, name, json_)
+    config = configured(preset, set_, store, network)
+    several = whole_numbers(seeds, "--seeds")
+    queue = partial(new_run, foreground=True)
+    if not (several or controls):
+        return _train(store, queue(store, config), json_)
+    rows = []
+    for name in experiment(store, config, several or [config.seed], controls, queue=queue):
+        rows.append(train(store, name))
+        if rows[-1].state != "finished":
+            break
+        if not json_:
+            _report(rows[-1], False)
+    words = f"family {rows[0].family}: {', '.join(row.id for row in rows)}"
+    emit({"family": rows[0].family, "runs": [document_of(row) for row in rows]}, json_, words)
+    _end_where_unfinished(rows[-1])
 
 
 @app.command(name="submit")
@@ -123,11 +142,9 @@ def submit_(
     data: Data = None,
 ) -> None:
     """Queue a run (or one for each seed, with its controls) for the background and return at once."""
-    from core.runs.families import experiment
-
     store = open_store(runs, data)
     config = configured(preset, set_, store, network)
-    names = experiment(store, config, whole_numbers(seeds) or [config.seed], controls)
+    names = list(experiment(store, config, whole_numbers(seeds, "--seeds") or [config.seed], controls))
     row = store.get(names[0])
     words = f"queued {', '.join(names)}; watch it with `python -m core show {names[0]}`"
     emit({"run": row.id, "state": row.state, "family": row.family, "runs": names}, json_, words)
@@ -157,16 +174,23 @@ def resume(run: RunName, json_: Json = False, runs: Runs = None, data: Data = No
 def _train(store: Store, name: str, as_json: bool) -> None:
     row = train(store, name)
     _report(row, as_json)
+    _end_where_unfinished(row)
+
+
+def _end_where_unfinished(row: Run) -> None:
     if row.state != "finished":
-        fail(row.error or f"{name} is {row.state}; `python -m core resume {name}` goes on from its last checkpoint", 1)
+        fail(
+            row.error or f"{row.id} is {row.state}; `python -m core resume {row.id}` goes on from its last checkpoint",
+            1,
+        )
 
 
 def _verdict(verdict: str) -> str:
     return "NOTHING WAS REMOVED: no unit is exactly zero" if verdict == "nothing-removed" else f"removal {verdict}"
 
 
-def _report(row: Run, as_json: bool) -> None:
-    document = document_of(row)
+def _report(row: Run, as_json: bool, **more: Any) -> None:
+    document = document_of(row) | more
     if row.state != "finished":
         done = row.progress or {}
         at = (
@@ -205,10 +229,16 @@ def runs_(json_: Json = False, runs: Runs = None) -> None:
 
 @app.command()
 def show(run: RunName, json_: Json = False, runs: Runs = None) -> None:
-    """Show one run."""
+    """Show one run, and the search for a strength that it belongs to."""
+    from core.runs import searching
+
     store = open_store(runs)
     store.mark_lost()
-    _report(store.get(run), json_)
+    row = store.get(run)
+    search = searching.told(store, row.family) if searching.is_search(store, row.family) else None
+    _report(row, json_, search=search)
+    if search and not json_:
+        say.print(searching.words(search))
 
 
 @app.command()

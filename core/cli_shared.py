@@ -19,6 +19,11 @@ say = Console(stderr=True, highlight=False)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Runs = Annotated[Path | None, typer.Option("--runs", help="Folder of runs (or ESPALIER_RUNS).")]
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of data sets (or ESPALIER_DATA).")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value; repeat for more.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds, with commas: 0,1,2.")]
+Controls = Annotated[
+    bool, typer.Option("--controls", help="Also the dense network equally long, and the cut shape from scratch.")
+]
 
 
 def fail(sentence: str, status: int) -> NoReturn:

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import one_of
+from core.overlaps import COLUMNS, nests
 
 KINDS = ("weight", "kernel2d", "shape", "filter", "channel", "layer")  # small groups before those that hold them
-COLUMNS = ("shape", "channel")
 TINY = 1e-30
 
 
@@ -178,13 +178,6 @@ def dykstra_(grid: Grid, amounts: list[tuple[Groups, float]], passes: int) -> No
             correction.copy_(grid.values)
             shrink_(grid, side)
             correction.sub_(grid.values)
-
-
-def nests(kinds: Iterable[str]) -> bool:
-    """Whether these kinds form a tree in one weight: then small groups first is the exact proximal map."""
-    present = set(kinds) - {"weight", "layer"}
-    rows, columns = present & {"filter"}, present & set(COLUMNS)
-    return not (rows and columns) and not ("kernel2d" in present and "shape" in present)
 
 
 def by_weight(groups: Iterable[Groups]) -> list[tuple[nn.Parameter, list[Groups]]]:

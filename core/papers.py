@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +13,11 @@ FILE = Path(__file__).resolve().parents[1] / "assets" / "papers.csv"
 CITATIONS = {
     "SSL": "Wen et al., Learning Structured Sparsity in Deep Neural Networks, NIPS 2016, arXiv 1608.03665",
     "SSS": "Huang & Wang, Data-Driven Sparse Structure Selection for Deep Neural Networks, ECCV 2018, arXiv 1707.01213",
+}
+
+UNKNOWN = {
+    "SSL": "The paper prints no strength for any row; the one here was chosen by hand, and training lengths differ.",
+    "SSS": "The paper's strengths for CIFAR are not published, its protocol is taken as others remember it, and its rows are quoted by later papers.",
 }
 
 
@@ -56,3 +63,37 @@ def points() -> tuple[Point, ...]:
 def points_beside(network: str, dataset: str) -> list[Point]:
     """The points of the papers on that network and data set."""
     return [point for point in points() if (point.network, point.dataset) == (network, dataset)]
+
+
+def is_published(preset: str) -> bool:
+    """Whether a preset is named after a published experiment: ssl-... or sss-...."""
+    return preset.partition("-")[0].upper() in CITATIONS
+
+
+def published(preset: str, network: str, dataset: str) -> list[Point]:
+    """The rows of the published experiment that a preset is named after: of its paper, and of its table or figure
+    where the name says one (the dense baseline beside them); none for any other preset."""
+    if not is_published(preset):
+        return []
+    paper = preset.partition("-")[0].upper()
+    numbered = re.search(r"-(table|fig)(\d+)$", preset)
+    place = f"{numbered[1].replace('fig', 'figure')} {numbered[2]}" if numbered else ""
+    return [
+        point
+        for point in points_beside(network, dataset)
+        if point.paper == paper and (point.method == "dense" or place in point.place)
+    ]
+
+
+def caveats(points: Sequence[Point]) -> list[str]:
+    """What is unknown about published rows, and how their numbers may be compared with a run's, in sentences."""
+    if not points:
+        return []
+    told = [UNKNOWN[paper] for paper in dict.fromkeys(point.paper for point in points)]
+    counted = {point.counted for point in points}
+    if "conv MACs" in counted:
+        told.append("The paper's MACs are those of the convolutions alone; a run's are those of the whole network.")
+    if "weights" in counted:
+        told.append("The paper's column counts weights, which in this network are its MACs.")
+    told.append("One run is one seed; the papers do not say of how many theirs are.")
+    return told

@@ -13,6 +13,11 @@ Schedule = Literal["constant", "step", "cosine", "one-cycle"]
 StrengthSchedule = Literal["constant", "ramp", "geometric"]
 Ranking = Literal["l1", "l2", "random"]
 
+KIND_WORDS = {
+    "filter": "filters", "channel": "channels", "shape": "filter shapes", "kernel2d": "2-D filters", "layer": "layers",
+    "group": "conv groups", "block": "blocks", "weight": "weights",
+}  # fmt: skip
+
 SSS_PAPER = "Huang & Wang, ECCV 2018, arXiv 1707.01213"
 SSL_PAPER = "Wen et al., NIPS 2016, arXiv 1608.03665"
 SLIMMING_PAPER = "Liu et al., ICCV 2017, arXiv 1708.06519"

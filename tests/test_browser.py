@@ -221,3 +221,65 @@ def test_the_papers_headline_is_recorded_first_and_measured_here_by_a_button(tab
     expect(tab.get_by_text(re.compile("conv3 faster than dense"))).to_be_visible()  # the page answers meanwhile
     expect(tab.get_by_text(re.compile("^Dots, this machine: .* n = 50 pairs"))).to_be_visible(timeout=240_000)
     assert plot(tab, "headline", "data.length") == bars + 2
+
+
+def test_a_search_for_a_strength_starts_from_the_form_goes_on_over_a_reload_and_says_what_it_found(tab, dashboard):
+    store = Store(dashboard[1])
+    tab.goto("/")
+    tab.locator(".st-key-settings-digits-lenet").get_by_role("button").click()
+    epochs = tab.get_by_role("spinbutton", name="Epochs (epochs)")
+    expect(epochs).to_have_value("100")
+    tab.get_by_role("radio", name="Find the strength").click()
+    most = tab.get_by_role("spinbutton", name="Train at most (runs)")
+    expect(most).to_be_visible()
+    most.fill("2")
+    most.press("Tab")
+    epochs.fill("3")
+    epochs.press("Tab")
+    tab.get_by_role("button", name="Train with these settings").click()
+    tab.wait_for_url("**/live**")
+    card = tab.locator(".st-key-card-family")
+    expect(
+        card.get_by_text(re.compile("^Look(ing|ed) for a strength that leaves at most 50 % of the MACs"))
+    ).to_be_visible()
+    tab.reload()
+    end = time.monotonic() + 240
+    while time.monotonic() < end and "2 of at most 2 runs were needed" not in card.inner_text():
+        tab.wait_for_timeout(500)
+    expect(card.get_by_text(re.compile("2 of at most 2 runs were needed"))).to_be_visible()
+    family = re.search(r"run=([\w-]+)", tab.url)[1]
+    assert [row.state for row in store.family(family)] == ["finished", "finished"]
+    tab.get_by_role("link", name="Trade-offs").click()
+    assert plot(tab, "tradeoff", "data[0].mode") == "lines"
+    for row in store.family(family):
+        store.set_deleted(row.id, True)
+
+
+def test_what_the_solvers_do_is_computed_beside_the_page_and_shown_on_two_figures(tab):
+    tab.goto("/")
+    tab.get_by_text("What the solvers do").click()
+    assert plot(tab, "solvers-ssl", "data.length") == 4
+    assert plot(tab, "solvers-sss", "data.length") == 8
+    expect(tab.locator(".st-key-card-solvers-ssl")).to_contain_text("proximal ends within")
+    expect(tab.locator(".st-key-card-solvers-sss")).to_contain_text("subgradient ends within")
+
+
+def test_a_branch_whose_input_goes_on_beside_it_is_said_so_and_conv_groups_are_counted_as_such(browser, tmp_path):
+    from test_components import VIEW
+
+    from app.components.espalier import standalone_html
+
+    block = VIEW["stages"][0]["blocks"][0]
+    conv = block["convs"][0] | {"site": "s.0.conv1/group"}
+    stage = VIEW["stages"][0] | {"blocks": [block | {"skip": "concat", "convs": [conv]}]}
+    alive = {"s.0.conv1/group": VIEW["alive"]["s.0.conv1/filter"], "s.0/block": VIEW["alive"]["s.0/block"]}
+    file = tmp_path / "view.html"
+    file.write_text(standalone_html(VIEW | {"stages": [stage], "alive": alive}, "dense layers"))
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    box = page.get_by_role("button", name=re.compile("^Block 1.1"))
+    box.hover()
+    expect(page.get_by_text("its input goes on beside what it adds (concatenation)")).to_be_visible()
+    expect(page.get_by_text(re.compile("died at epoch 4; its input goes on without it"))).to_be_visible()
+    expect(page.get_by_text(re.compile("0 of 16 conv groups alive"))).to_be_visible()
+    page.close()

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from app import charts, glossary, sentences, speed_charts
+from app import charts, family_charts, glossary, sentences, speed_charts
 from app.components.figure_parts import figure_html
 
 NUM_EPOCHS, NUM_SITES = 61, 20
@@ -291,3 +291,72 @@ def test_the_glossary_finds_words_as_people_write_them():
     assert glossary.definition("Filters") == glossary.TERMS["filter"]
     with pytest.raises(KeyError, match="no term 'frobnication'"):
         glossary.definition("frobnication")
+
+
+def test_the_network_sentence_says_conv_groups_where_those_are_counted():
+    view = _view([[16, 16, 15], [16, 16, 16]], "none")
+    for block, kind in zip(view["stages"][0]["blocks"], ("group", "group"), strict=True):
+        view["alive"][f"{block['path']}/{kind}"] = view["alive"][block["convs"][0]["site"]]
+        block["convs"][0]["site"] = f"{block['path']}/{kind}"
+    assert sentences.network(view) == "1 of 32 conv groups died by epoch 2."
+    first = view["stages"][0]["blocks"][0]["convs"][0]
+    view["alive"]["s.0/filter"] = view["alive"][first["site"]]
+    first["site"] = "s.0/filter"
+    assert sentences.network(view) == "1 of 32 filters and conv groups died by epoch 2."
+
+
+def _settings(*rows):
+    names = ("label", "method", "macs", "accuracy", "path", "strength", "source")
+    return pd.DataFrame([dict(zip(names, row, strict=True)) for row in rows])
+
+
+def test_a_line_joins_the_strengths_of_one_family_and_method_in_order_and_nothing_else():
+    table = _settings(
+        ("c", "sss", 0.2, 0.91, "f", 0.04, "ours"), ("a", "sss", 0.9, 0.95, "f", 0.01, "ours"), ("b", "sss", 0.5, 0.94, "f", 0.02, "ours"),
+        ("alone", "sss", 0.6, 0.9, None, 0.02, "ours"), ("dense control", "dense", 1.0, 0.96, None, None, "ours"),
+        ("x", "ssl", 0.3, 0.9, "g", 0.1, "ours"), ("y", "ssl", 0.4, 0.92, "g", 0.05, "ours"),
+    )  # fmt: skip
+    lines = [trace for trace in speed_charts.tradeoff(table)["data"] if trace["mode"] == "lines"]
+    assert [(line["x"], line["y"]) for line in lines] == [([90, 50, 20], [95, 94, 91]), ([40, 30], [92, 90])]
+    assert len({line["line"]["color"] for line in lines}) == 2 and all(line["line"]["width"] == 1 for line in lines)
+
+
+def test_labels_of_close_neighbours_stand_on_two_sides():
+    table = _settings(
+        *((name, "ssl", macs, 0.99, None, None, "paper") for name, macs in (("a", 0.10), ("b", 0.14), ("c", 0.6)))
+    )
+    (trace,) = speed_charts.tradeoff(table)["data"]
+    assert trace["textposition"] == ["bottom right", "top right", "top left"]
+
+
+def test_the_sentence_of_trade_offs_compares_only_settings_of_one_network():
+    table = _settings(("small", "ssl", 0.1, 0.989, None, None, "ours"), ("best", "ssl", 1.0, 0.99, None, None, "ours"))
+    assert sentences.tradeoff(table).startswith("small needs 10 % of the MACs")
+    table["network"] = ["mlp", "lenet"]
+    assert sentences.tradeoff(table) == "best is the most accurate: 99.0 % at 100 % of the MACs."
+
+
+def test_the_path_over_strengths_shows_both_curves_and_the_target():
+    path = pd.DataFrame({"strength": [0.01, 0.1], "accuracy": [0.97, 0.9], "macs": [0.8, 0.2], "n": [2, 2]})
+    spec = family_charts.strength_path(path, 0.5)
+    assert [trace["y"] for trace in spec["data"]] == [[97.0, 90.0], [80.0, 20.0]]
+    assert spec["layout"]["shapes"][0]["y0"] == 50 and spec["layout"]["xaxis"]["type"] == "log"
+    assert spec["alt"] == "From strength 0.01 to 0.1, MACs go from 80 % to 20 %, test accuracy from 97.0 % to 90.0 %."
+    assert not family_charts.strength_path(path)["layout"]["shapes"]
+
+
+def test_the_solvers_figure_shows_every_solver_above_and_below_and_says_what_each_reached():
+    told = {
+        "groups": 8, "zeros": 3, "strength": 0.25, "every": 2,
+        "solvers": {
+            "proximal": {"gap": [1.0, 1e-3, -1e-18], "zeros": [0, 3, 3], "distance": 6e-13, "same_zeros": True},
+            "paper": {"gap": [1.0, 1e-2, 1e-3], "zeros": [0, 0, 0], "distance": 9e-4, "same_zeros": False},
+        },
+    }  # fmt: skip
+    spec = family_charts.solver_paths(told, "row")
+    assert [trace["name"] for trace in spec["data"]] == ["proximal", "proximal", "paper", "paper"]
+    assert spec["data"][0]["y"] == [1.0, 1e-3, 1e-16] and spec["data"][1]["y"] == [0, 3, 3]
+    assert spec["alt"] == (
+        "The optimum has 3 of 8 rows at exactly zero: proximal ends within 6·10⁻¹³ of it with the same zeros; "
+        "paper ends within 9·10⁻⁴ of it with none exactly zero."
+    )

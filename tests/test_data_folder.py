@@ -339,3 +339,19 @@ def test_a_run_learns_from_a_folder(photos):
     events = list(run(config))
     assert events[-1].type == "finished" and events[0].data["class_names"] == ["ant", "bee"]
     assert events[-1].result["certificate"]["verdict"] in ("nothing-removed", "exact")
+
+
+def test_a_quick_look_counts_classes_and_says_what_is_wrong_without_reading_pictures(photos, tmp_path):
+    from core.config import checked
+    from core.data import listing
+    from core.data.names import folder_named
+    from core.runs.control import check_data
+
+    num_classes = listing.check(folder_named(f"folder:{photos}@20"))
+    assert num_classes == len(list((photos / "train").iterdir()))
+    check_data(checked({"dataset": f"folder:{photos}@20"}))
+    (photos / "train/empty").mkdir()
+    with pytest.raises(DamagedFile, match=r"train/empty must hold pictures .*; got none"):
+        check_data(checked({"dataset": f"folder:{photos}@20"}))
+    with pytest.raises(DamagedFile, match=r"gone must be a folder with pictures in train/CLASS/; got no such folder"):
+        listing.check(folder_named(f"folder:{tmp_path}/gone"))

@@ -30,7 +30,7 @@ def quiet(tmp_path, monkeypatch):
 
 
 def test_an_experiment_is_a_run_for_each_seed_with_its_controls_in_one_family(quiet):
-    names = families.experiment(quiet, LENET, (3, 4), controls=True)
+    names = list(families.experiment(quiet, LENET, (3, 4), controls=True))
     rows = [quiet.get(name) for name in names]
     assert [row.role for row in rows] == ["method", "dense control", "scratch control"] * 2
     assert [row.seed for row in rows] == [3, 3, 3, 4, 4, 4] and len({row.family for row in rows}) == 1
@@ -65,9 +65,63 @@ def test_a_sweep_goes_from_weak_to_strong_and_warm_runs_start_from_the_one_befor
         families.sweep(quiet, preset("digits-dense").config, (1,))
 
 
+def test_a_sweep_with_controls_has_one_dense_control_a_seed_and_a_shape_from_scratch_for_every_run(quiet):
+    names = families.sweep(quiet, LENET, (1, 2), seeds=(3, 4), controls=True)
+    rows = [quiet.get(name) for name in names]
+    assert [row.role for row in rows] == 2 * ["method", "dense control", "scratch control", "method", "scratch control"]
+    assert [row.seed for row in rows] == 5 * [3] + 5 * [4] and {row.family for row in rows} == {names[0]}
+    assert rows[4].config["source"] == rows[4].parent == names[3]
+
+
+def test_the_runs_of_a_family_come_in_the_order_in_which_they_were_made_without_the_deleted(quiet):
+    names = list(families.experiment(quiet, LENET, (1, 2), controls=True))
+    next(iter(families.experiment(quiet, LENET, (1,), controls=False)))
+    assert [row.id for row in quiet.family(names[0])] == names
+    quiet.set_deleted(names[2], True)
+    assert [row.id for row in quiet.family(names[0])] == [n for n in names if n != names[2]]
+
+
+@pytest.mark.parametrize(("text", "says"), [("1,x", "1,x"), ("", ""), ("0", "0"), ("nan", "nan"), ("-1", "-1")])
+def test_numbers_between_commas_are_positive_or_one_sentence(text, says):
+    with pytest.raises(BadInput, match=f"Factors must be positive numbers with commas; got '{says}'; for example"):
+        families.numbers(text, "Factors")
+    assert families.numbers(" 0.5, 2,", "Factors") == [0.5, 2.0]
+
+
+def test_seeds_are_whole_numbers_none_of_nothing_or_one_sentence():
+    assert families.whole_numbers(None, "Seeds") == families.whole_numbers(" ", "Seeds") == []
+    assert families.whole_numbers("0, 2", "Seeds") == [0, 2]
+    with pytest.raises(BadInput, match=r"Seeds must be whole numbers with commas; got '1\.5'"):
+        families.whole_numbers("1.5", "Seeds")
+
+
+def test_the_strengths_of_settings_are_those_that_act():
+    config = preset("digits-ssl").config.model_dump(mode="json")
+    assert families.strengths_of(config) == {"filter": 0.035, "shape": 0.015}
+    assert families.strengths_of(preset("digits-dense").config.model_dump(mode="json")) == {}
+
+
+def test_run_trains_every_seed_and_its_controls_one_after_another(tmp_path):
+    command = [sys.executable, "-m", "core", "run", "digits-lenet", "--runs", str(tmp_path), "--json"]
+    short = ["--set", "epochs=1", "--set", "batch_size=512", "--set", "measure_every=0"]
+    done = subprocess.run([*command, *short, "--seeds", "4,5", "--controls"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [(r["role"], r["seed"]) for r in document["runs"]] == [
+        (role, seed) for seed in (4, 5) for role in ("method", "dense control", "scratch control")
+    ]
+    assert {r["state"] for r in document["runs"]} == {"finished"}
+    assert {r["family"] for r in document["runs"]} == {document["family"]} == {document["runs"][0]["run"]}
+    nowhere = ["--set", "source=nobody", "--set", "starts_from=source"]
+    failed = subprocess.run([*command, *short, *nowhere, "--controls"], cwd=ROOT, capture_output=True, text=True)
+    rows = json.loads(failed.stdout)["runs"]
+    assert failed.returncode == 1 and "source must name a run" in failed.stderr
+    assert [r["state"] for r in rows] == ["failed"], "what comes after a run that failed is not begun"
+
+
 def test_a_run_waits_for_the_run_it_starts_from(quiet):
     first, second = families.sweep(quiet, LENET, (1, 2), warm=True)
-    other = families.experiment(quiet, LENET, (0,), controls=False)[0]
+    (other,) = families.experiment(quiet, LENET, (0,), controls=False)
     assert quiet.next_queued() == first
     quiet.set_state(first, "running")
     assert quiet.next_queued() == other

@@ -7,9 +7,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
-    {"errors", "atomic", "papers", "phases", "config", "events", "controls", "presets", "paper_presets", "machine"}
+    {
+        "errors",
+        "atomic",
+        "papers",
+        "phases",
+        "overlaps",
+        "config",
+        "events",
+        "controls",
+        "presets",
+        "paper_presets",
+        "machine",
+    }
     | {"table4"},
-    {"proximal", "schedules", "lasso", "joint"},
+    {"proximal", "schedules", "lasso", "joint", "convex"},
     {"networks", "data"},
     {"structure"},
     {"methods"},
@@ -67,7 +79,7 @@ def test_the_app_never_names_torch():
 
 
 def test_the_vocabulary_needs_no_torch():
-    code = "import sys; import core.config, core.events, core.presets, core.runs.store, core.runs.control, core.runs.folder, core.runs.lane_client, core.runs.dispatcher, core.runs.export, core.cli; sys.exit('torch' in sys.modules)"
+    code = "import sys; import core.config, core.events, core.presets, core.runs.store, core.runs.control, core.runs.folder, core.runs.lane_client, core.runs.dispatcher, core.runs.searching, core.runs.export, core.overlaps, core.papers, core.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from core import lasso
 from core.errors import BadInput
+from core.overlaps import nests
 
 DOUBLE = torch.float64
 
@@ -155,7 +156,7 @@ def amounts_that_kill_some(made, kinds):
 @pytest.mark.parametrize("name", ["conv", "grouped"])
 def test_the_threshold_of_a_tree_of_groups_is_the_proximal_map_with_its_zeros(name, kinds):
     made = layer(name)
-    assert lasso.nests(kinds)
+    assert nests(kinds)
     amounts = amounts_that_kill_some(made, kinds)
     parts = [(members(made, kind), 0.5 * amounts[kind]) for kind in kinds]
     expected = general_prox(made.weight.detach().numpy(), parts)
@@ -170,7 +171,7 @@ def test_the_threshold_of_a_tree_of_groups_is_the_proximal_map_with_its_zeros(na
 def test_rows_and_columns_do_not_nest_dykstra_goes_to_their_proximal_map_and_one_pass_does_not():
     kinds, made = ("filter", "shape"), layer()
     amounts = {"filter": 0.4, "shape": 0.3}
-    assert not lasso.nests(kinds) and not lasso.nests(("kernel2d", "shape")) and lasso.nests(("kernel2d", "channel"))
+    assert not nests(kinds) and not nests(("kernel2d", "shape")) and nests(("kernel2d", "channel"))
     start = made.weight.detach().clone()
     expected = general_prox(start.numpy(), [(members(made, kind), 0.5 * amounts[kind]) for kind in kinds])
     groups = [lasso.groups_of("x", made, kind) for kind in kinds]

@@ -123,7 +123,7 @@ def test_the_form_of_several_phases_sets_each_phase_by_itself_and_queues_both_co
     assert list(at.selectbox(key="digits-ssl-1-solver").options) == ["default", "proximal", "paper"]
     at.number_input(key="digits-ssl-1-strength_shape").set_value(0.5)
     at.number_input(key="digits-ssl-2-epochs").set_value(4)
-    at.checkbox[-1].set_value(True)
+    at.checkbox(key="digits-ssl-controls").set_value(True)
     next(b for b in at.button if b.label == "Train with these settings").click().run()
     assert not at.exception and not at.error
     rows = sorted(runs.all(), key=lambda row: row.created)
@@ -328,3 +328,180 @@ def test_the_dashboard_is_served_without_advice_to_app_developers(monkeypatch):
 def test_the_structure_page_tells_what_the_units_of_a_site_pass_on(runs):
     at = page("structure", "demo", site="stage2.0.conv1/filter", epoch="60")
     assert any("Effective norms (weights × |scale| / σ" in c.value and "after epoch 60" in c.value for c in at.caption)
+
+
+def form(runs, monkeypatch, name, way=None):
+    """The Start page with the settings of a preset open, and the way of training chosen."""
+    monkeypatch.setattr("core.runs.control.ensure_dispatcher", lambda root: None)
+    at = page("start")
+    at.selectbox(key="form-preset").set_value(name).run()
+    if way:
+        at.get_by_key("form-way").set_value(way).run()
+    return at
+
+
+def train(at):
+    next(b for b in at.button if b.label == "Train with these settings").click().run()
+    assert not at.exception
+    return at
+
+
+def test_the_form_starts_a_sweep_over_strengths_and_seeds_with_controls_as_one_family(runs, monkeypatch):
+    at = form(runs, monkeypatch, "digits-lenet", "A sweep over strengths")
+    at.text_input(key="digits-lenet-factors").set_value("1, 2")
+    at.text_input(key="digits-lenet-seeds").set_value("0,1")
+    at.checkbox(key="digits-lenet-warm").set_value(True)
+    at.checkbox(key="digits-lenet-controls").set_value(True)
+    assert not train(at).error
+    (family,) = {row.family for row in runs.all()}
+    rows = runs.family(family)
+    assert [row.role for row in rows] == 2 * ["method", "dense control", "scratch control", "method", "scratch control"]
+    first, second = rows[0].config, rows[3].config
+    assert (
+        second["phases"][0]["strength_filter"] == 2 * first["phases"][0]["strength_filter"]
+        and second["source"] == rows[0].id
+    )
+    assert [row.seed for row in rows if row.role == "method"] == [0, 0, 1, 1]
+
+
+def test_a_sweep_that_cannot_be_is_one_sentence_and_queues_nothing(runs, monkeypatch):
+    at = form(runs, monkeypatch, "digits-lenet", "A sweep over strengths")
+    at.text_input(key="digits-lenet-factors").set_value("1, zwei")
+    assert any("Factors on the strengths must be positive numbers" in e.value for e in train(at).error)
+    at = form(runs, monkeypatch, "digits-dense", "A sweep over strengths")
+    assert any("must have a phase that learns structure" in e.value for e in train(at).error) and runs.all() == []
+
+
+def test_the_form_starts_a_search_in_the_background(runs, monkeypatch):
+    spawned = []
+    monkeypatch.setattr("core.runs.home.spawn", lambda module, *more, log: spawned.append((module, *more)))
+    at = form(runs, monkeypatch, "digits-lenet", "Find the strength")
+    at.number_input(key="digits-lenet-percent").set_value(40)
+    at.number_input(key="digits-lenet-most").set_value(3)
+    assert not train(at).error
+    (row,) = runs.all()
+    assert ("core.runs.searching", str(runs.root), row.id) in spawned
+    at = page("live", row.id)
+    assert "Looking for a strength that leaves at most 40 % of the MACs: 0 of at most 3 runs done." in words(at)
+    at.button(key="stop-search").click().run()
+    assert "was stopped after 0 of at most 3 runs" in words(at) and runs.get(row.id).state == "stopped"
+    at.button(key="resume-search").click().run()
+    assert len([s for s in spawned if s[0] == "core.runs.searching"]) == 2 and "Looking for" in words(at)
+
+
+def test_a_search_that_ended_early_says_why_and_keeps_what_it_found(runs, run_state):
+    import json
+
+    first, second = run_state("finished"), run_state("failed")
+    with runs._write() as session:
+        session.get_one(Run, second).family = first
+    record = {
+        "target": {"macs": 0.9}, "most": 6, "controls": False, "over": False, "config": {}, "error": f"run {second} must finish",
+        "tried": [{"run": first, "factor": 1.0}, {"run": second, "factor": 0.4}],
+    }  # fmt: skip
+    (runs.root / first / "search.json").write_text(json.dumps(record))
+    said = words(page("live", second))
+    assert (
+        f"ended early, after 1 of at most 6 runs: run {second} must finish" in said and f"Best so far: {first}" in said
+    )
+
+
+def test_a_family_stands_together_on_the_live_page_and_a_lone_run_has_no_such_card(runs, run_state):
+    lone = run_state("finished")
+    assert "each is finished" not in words(page("live", lone))
+    other = run_state("finished")
+    with runs._write() as session:
+        session.get_one(Run, other).family = lone
+    assert "2 runs; each is finished." in words(page("live", lone))
+
+
+def test_overlaps_are_said_in_the_form_and_on_the_page_of_a_run(runs, monkeypatch):
+    at = form(runs, monkeypatch, "digits-ssl")
+    said = words(at)
+    assert "Groups inside each other" in said and "Filters and filter shapes of one layer cross" in said
+    train(at)
+    (row,) = runs.all()
+    assert "Phase SSL: Filters and filter shapes of one layer cross" in words(page("live", row.id))
+
+
+def test_a_folder_of_pictures_can_be_named_in_the_form_and_is_looked_at(runs, monkeypatch, tmp_path):
+    at = form(runs, monkeypatch, "digits-lenet")
+    at.selectbox(key="digits-lenet-dataset").set_value("folder:").run()
+    assert any("train/CLASS/*.jpg" in i.value for i in at.info)
+    at.text_input(key="digits-lenet-folder").set_value(str(tmp_path / "gone")).run()
+    assert any("must be a folder with pictures in train/CLASS/; got no such folder" in e.value for e in at.error)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / "train" / name).mkdir(parents=True)
+        (tmp_path / "photos" / "train" / name / "1.jpg").touch()
+    at.text_input(key="digits-lenet-folder").set_value(str(tmp_path / "photos")).run()
+    assert not at.error and "2 classes in" in words(at)
+    at.number_input(key="digits-lenet-side").set_value(32).run()
+    assert not train(at).error
+    (row,) = runs.all()
+    assert row.config["dataset"] == f"folder:{tmp_path / 'photos'}@32" and row.config["augment"] is None
+
+
+def test_augmentation_in_the_form_is_the_data_sets_own_until_it_is_changed(runs, monkeypatch):
+    at = form(runs, monkeypatch, "shapes-sss")
+    assert (
+        at.number_input(key="shapes-sss-shapes-augment-crop").value == 2
+        and at.checkbox(key="shapes-sss-shapes-augment-flip").value
+    )
+    train(at)
+    at = form(runs, monkeypatch, "shapes-sss")
+    at.number_input(key="shapes-sss-shapes-augment-crop").set_value(0)
+    at.number_input(key="shapes-sss-shapes-augment-cutout").set_value(8)
+    train(at)
+    changed, own = (row.config["augment"] for row in runs.all())
+    assert own is None and changed == {"crop": None, "flip": True, "cutout": 8, "area": None}
+
+
+def test_a_finished_run_of_a_paper_stands_beside_its_rows(runs, run_state):
+    from app.app_pages.beside_paper import side_by_side
+    from core.papers import published
+
+    run = run_state("finished")
+    with runs._write() as session:
+        row = session.get_one(Run, run)
+        row.preset, row.config = "sss-resnet20-c10", row.config | {"dataset": "cifar10"}
+    row = runs.get(run)
+    table = side_by_side(row, published(row.preset, "resnet20", "cifar10"))
+    assert list(table["what"]) == ["this run", "SSS: baseline", "SSS: SSS"] and list(table["test error"])[1:] == [
+        7.47,
+        9.15,
+    ]
+    assert table["MACs left"][0] == row.result["macs_per_image"]["compact"] / row.result["macs_per_image"]["dense"]
+    for name in ("live", "take_away"):
+        said = words(page(name, run))
+        assert (
+            "nearest of the paper" in said
+            and "This run errs on" in said
+            and "strengths for CIFAR are not published" in said
+        ), name
+    assert "nearest of the paper" not in words(page("live", run_state("finished")))
+
+
+def test_a_sweep_is_a_path_on_the_trade_offs_and_its_controls_are_not(runs, run_state):
+    from app.app_pages.tradeoffs import settings_table
+
+    row = runs.get(run_state("finished"))
+
+    def made(name, factor, role="method", seed=0):
+        phases = [
+            p | {"strength_filter": factor * p["strength_filter"], "strength_block": factor * p["strength_block"]}
+            for p in row.config["phases"]
+        ]
+        config = row.config | {"phases": phases, "seed": seed}
+        return Run(
+            id=name, created=0.0, preset=row.preset, config=config, family="f", seed=seed, role=role, result=row.result
+        )
+
+    table = settings_table([made("a", 1), made("b", 2), made("c", 2, seed=1), made("d", 2, role="scratch control")])
+    assert list(table["label"]) == [
+        "filters 0.006, blocks 0.05",
+        "filters 0.012, blocks 0.1",
+        "same shape from scratch",
+    ]
+    assert list(table["path"][:2]) == ["f", "f"] and table["path"].isna().tolist() == [False, False, True]
+    assert list(table["method"]) == ["sss", "sss", "scratch"] and list(table["n"]) == [1, 2, 1]
+    assert settings_table([made("a", 1)])["path"].isna().all()

@@ -27,7 +27,7 @@ def comparison() -> None:
     parts.chart(
         f"Test accuracy against MACs left, on {dataset}",
         speed_charts.tradeoff(points),
-        points.drop(columns=["source"]),
+        points.drop(columns=["source", "path"]),
         key="tradeoff",
         height=340,
     )

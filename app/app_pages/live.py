@@ -8,13 +8,17 @@ import streamlit as st
 
 from app import theme
 from app.app_pages import parts
+from app.app_pages.beside_paper import beside_paper
+from app.app_pages.family import family, search_line
 from app.app_pages.live_figures import figures
 from app.app_pages.prediction import prediction
 from app.components.live_chart import plotly_loader
 from app.glossary import glossary_row
 from app.guard import guarded
-from app.runs import KIND_WORDS, RunView, is_living, row_of, store, view_of
+from app.runs import RunView, is_living, row_of, store, view_of
 from core.errors import BadInput, WrongMoment
+from core.overlaps import notes_of
+from core.phases import KIND_WORDS
 from core.runs.control import resume_in_background, steer
 from core.runs.store import Run
 
@@ -30,6 +34,7 @@ def page() -> None:
         return
     row = row_of(run)
     st.fragment(_watch, run_every=TICK_S if is_living(row) else None)(run)
+    family(run)
     prediction(run)
     glossary_row("filter", "block", "factor", "strength", "survival", "MAC", "seed")
 
@@ -45,12 +50,17 @@ def _watch(run: str) -> None:
         st.rerun()  # the run ended or came back: change the rhythm of looking
     parts.header(row, view)
     parts.said()
+    if row is not None:
+        search_line(row)
+    for note in notes_of(row.config if row else view.started["config"]):
+        st.caption(note)
     _progress(row, view)
     theme.kpi_row(parts.tiles(view, row))
     with theme.card("The network as it stands", key="tree"):
         parts.tree(view, key=f"tree-{run}", follow=True)
     if row is not None:
         _controls(row, view)
+        beside_paper(row)
     if view.started and view.epochs:
         figures(view)
     elif is_living(row):

@@ -10,7 +10,8 @@ import streamlit as st
 
 from app import charts, sentences, speed_charts, theme
 from app.app_pages import parts
-from app.runs import KIND_WORDS, RunView
+from app.runs import RunView
+from core.phases import KIND_WORDS
 
 SWINGS = "Swings are normal while the learning rate is high: batch norm's running statistics lag behind the weights."
 SURVIVAL = "Survival: share of filters alive, layer by epoch"

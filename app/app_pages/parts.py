@@ -131,6 +131,8 @@ def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
         )
     learns = view.learns_structure()
     notes = [f"{blocks[0]} / {blocks[1]} blocks"] if blocks[1] else []
+    groups = alive_of(view, "group")
+    notes += [f"{groups[0]} / {groups[1]} conv groups"] if groups[1] else []
     notes += [] if learns else ["the dense control drives nothing to zero"]
     neurons = any(s["kind"] == "neuron" for s in view.sites)
     name = "filters and neurons alive" if neurons else "filters alive"
@@ -254,15 +256,17 @@ def stage_rows(view: RunView) -> list[tuple[str, int]]:
     return rows
 
 
-def stage_shares(view: RunView) -> pd.DataFrame:
-    """Share of filters alive, epochs x stages."""
-    counts, totals = view.counts(), {s["site"]: s["total"] for s in view.sites if s["kind"] in ("filter", "neuron")}
+def stage_shares(view: RunView) -> tuple[pd.DataFrame, str]:
+    """Share alive, epochs x stages, and of what: filters (neurons among them), or conv groups where those alone are learned."""
+    kinds = {s["kind"] for s in view.sites if view.learns(s["site"])}
+    counted = ("group",) if "group" in kinds and "filter" not in kinds else ("filter", "neuron")
+    counts, totals = view.counts(), {s["site"]: s["total"] for s in view.sites if s["kind"] in counted}
     columns = {}
     for stage in view.layout["stages"]:
         sites = [s for s in totals if s.startswith(f"{stage['path']}.")]
         if sites:
             columns[stage["name"]] = counts.loc[sites].sum() / sum(totals[s] for s in sites)
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns), "conv groups" if counted == ("group",) else "filters"
 
 
 def block_deaths(view: RunView) -> list[dict[str, Any]]:

@@ -8,14 +8,15 @@ from typing import Any, get_args
 import streamlit as st
 from pydantic.fields import FieldInfo
 
-from app.runs import METHOD_WORDS, store
+from app.app_pages.data_fields import augment_fields, data_choice
+from app.app_pages.how_many import family_fields, queue, way_of_training
+from app.runs import METHOD_WORDS
 from core.config import Phase, RunConfig, with_settings
-from core.data.names import DATASETS
 from core.errors import BadInput
 from core.networks.names import SPECS
+from core.overlaps import overlap_note
 from core.phases import METHOD_KINDS, METHOD_SOLVERS
 from core.presets import PRESETS, preset
-from core.runs.families import controls_of
 
 COMMON = ("epochs", "lr", "lr_schedule", "lr_floor", "lr_drops", "warmup")
 OF_METHOD = {
@@ -37,46 +38,54 @@ RUN_FIELDS = (
     "device",
     "threads",
 )
+OVERLAPS = (
+    "Groups inside each other (2-D filters in filters, filter shapes in channels) are thresholded exactly; rows that cross "
+    "columns (filters with channels or filter shapes, 2-D filters with filter shapes) only by the splitting named above."
+)
 
 
-def settings_form(start: Callable[[RunConfig], None]) -> None:
-    """Choose a preset, change what you like, train. `start` queues the run."""
+def settings_form(begin: Callable[[RunConfig, Callable[[], str]], None]) -> None:
+    """Choose a preset, change what you like, train. `begin` checks the data, calls what queues the runs, and goes to them."""
     with st.expander("All settings", expanded="form-preset" in st.session_state, icon=":material/tune:"):
         name = st.selectbox(
             "Preset", [p.name for p in PRESETS], key="form-preset", format_func=lambda n: preset(n).title
         )
         base = preset(name).config
+        try:
+            dataset = data_choice(base)
+        except BadInput as error:
+            st.error(str(error), icon=":material/error:")
+            return
+        if not dataset:
+            return
+        way = way_of_training()
         with st.form(f"settings-{name}", border=False):
+            family = family_fields(way, name)
             try:
-                chosen = _fields(base)
+                chosen = _fields(base, dataset)
             except BadInput as error:
                 chosen = {}
                 st.error(str(error), icon=":material/error:")
-            control = st.checkbox(
-                "Also queue both controls: the dense network trained equally long, and the cut shape trained from scratch",
-                value=False,
-            )
             pressed = st.form_submit_button("Train with these settings", type="primary", icon=":material/potted_plant:")
             if pressed and chosen:
-                _submit(base, chosen, control, start)
+                _submit(base, chosen, way, family, begin)
 
 
-def _fields(base: RunConfig) -> dict[str, Any]:
+def _fields(base: RunConfig, dataset: str) -> dict[str, Any]:
     columns = st.columns(4)
-    networks, datasets = list(SPECS), list(DATASETS)
+    networks = list(SPECS)
     chosen: dict[str, Any] = {
         "network": columns[0].selectbox(
             "Network", networks, networks.index(base.network), format_func=lambda n: SPECS[n].title
         ),
-        "dataset": columns[1].selectbox(
-            "Data set", datasets, datasets.index(base.dataset), format_func=lambda n: f"{n}: {DATASETS[n].title}"
-        ),
+        "dataset": dataset,
     }
     for i, field in enumerate(RUN_FIELDS):
         value = getattr(base, field)
         chosen[field] = _widget(
-            columns[(i + 2) % 4], field, RunConfig.model_fields[field], value, f"{base.preset}-{field}"
+            columns[(i + 1) % 4], field, RunConfig.model_fields[field], value, f"{base.preset}-{field}"
         )
+    chosen["augment"] = augment_fields(base, dataset)
     for index, phase in enumerate(base.phases):
         st.markdown(
             f"**Phase {index + 1}: {phase.name}** ({METHOD_WORDS[phase.method] if phase.method != 'dense' else 'no penalty'})"
@@ -88,6 +97,8 @@ def _fields(base: RunConfig) -> dict[str, Any]:
             chosen[f"phases.{index}.{field}"] = _widget(
                 where, field, Phase.model_fields[field], value, key, phase.method
             )
+        if phase.method == "ssl":
+            st.caption(f"{OVERLAPS} {overlap_note(phase)}".strip())
     return chosen
 
 
@@ -141,12 +152,16 @@ def _range(low: float | None, above: float | None, high: float | None) -> str:
     return f" {start}{f' to {high:g}' if high is not None else ''}." if start else ""
 
 
-def _submit(base: RunConfig, chosen: dict[str, Any], control: bool, start: Callable[[RunConfig], None]) -> None:
+def _submit(
+    base: RunConfig,
+    chosen: dict[str, Any],
+    way: str,
+    family: dict[str, Any],
+    begin: Callable[[RunConfig, Callable[[], str]], None],
+) -> None:
     try:
         config = with_settings(base, chosen)
     except BadInput as error:
         st.error(str(error), icon=":material/error:")
         return
-    start(config)
-    if control and (family := st.session_state.get("started")):
-        controls_of(store(), config, family, family)
+    begin(config, lambda: queue(way, config, family))

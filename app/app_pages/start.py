@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from app import theme
 from app.app_pages import parts
 from app.app_pages.comparison import comparison
 from app.app_pages.settings_form import settings_form
+from app.app_pages.solvers import solvers
 from app.runs import DEMO, store, view_of
 from app.selection import select
 from core.config import RunConfig
 from core.errors import BadInput, WrongMoment
+from core.papers import is_published
 from core.presets import PRESETS, Preset
 from core.runs.control import check_data, submit
 
@@ -45,7 +49,8 @@ def page() -> None:
             parts.tree(demo, key="demo-tree", follow=False, playing=True)
     st.subheader("Or choose another run", anchor=False)
     _cards()
-    settings_form(_start)
+    settings_form(_begin)
+    solvers()
     comparison()
     _go_if_started()
 
@@ -57,11 +62,16 @@ def _go_if_started() -> None:
         st.error(problem, icon=":material/error:")
 
 
-def _start(config: RunConfig, role: str = "method", family: str | None = None) -> None:
-    """Queue the run and open its Live page; a sentence where that cannot be."""
+def _start(config: RunConfig, role: str = "method") -> None:
+    """Queue one run and open its Live page."""
+    _begin(config, lambda: submit(store(), config, role=role))
+
+
+def _begin(config: RunConfig, queue: Callable[[], str]) -> None:
+    """Queue what `queue` makes and open the Live page of its first run; a sentence where that cannot be."""
     try:
         check_data(config)
-        name = submit(store(), config, role=role, family=family)
+        name = queue()
         select(run=name, epoch=None, site=None, unit=None)
         st.session_state["started"] = name
     except (BadInput, WrongMoment) as error:
@@ -73,27 +83,42 @@ def _start(config: RunConfig, role: str = "method", family: str | None = None) -
 
 
 def _cards() -> None:
-    columns = st.columns(3)
-    for i, p in enumerate(PRESETS):
-        with columns[i % 3].container(border=True, key=f"card-preset-{p.name}"):
-            st.markdown(f"**{p.title}**")
-            st.caption(p.say)
-            gone = _problem(p)
-            st.caption(
-                f"{p.config.network} · {p.config.dataset} · {_duration(p.minutes)} on two cores"
-                + (" · data not found" if gone else "")
-            )
-            run, change = st.columns(2)
-            run.button(
-                "Train",
-                key=f"preset-{p.name}",
-                on_click=_start,
-                args=(p.config, _role(p)),
-                width="stretch",
-                disabled=gone is not None,
-                help=gone,
-            )
-            change.button("Settings", key=f"settings-{p.name}", on_click=_choose, args=(p.name,), width="stretch")
+    published = [p for p in PRESETS if is_published(p.name)]
+    _rows_of_cards([p for p in PRESETS if p not in published])
+    st.subheader("Or a published experiment", anchor=False)
+    st.caption(
+        "The paper's network, data and protocol as far as they are known; its printed numbers stand beside the outcome."
+    )
+    _rows_of_cards(published)
+
+
+def _rows_of_cards(presets: list[Preset]) -> None:
+    for start in range(0, len(presets), 3):
+        for column, p in zip(st.columns(3), presets[start : start + 3], strict=False):
+            with column.container(border=True, key=f"card-preset-{p.name}", height="stretch"):
+                _preset(p)
+
+
+def _preset(p: Preset) -> None:
+    """The card of a preset: what it shows, what it takes, train it or change it first."""
+    st.markdown(f"**{p.title}**")
+    st.caption(p.say)
+    gone = _problem(p)
+    st.caption(
+        f"{p.config.network} · {p.config.dataset} · {_duration(p.minutes)} on two cores"
+        + (" · data not found" if gone else "")
+    )
+    run, change = st.columns(2)
+    run.button(
+        "Train",
+        key=f"preset-{p.name}",
+        on_click=_start,
+        args=(p.config, _role(p)),
+        width="stretch",
+        disabled=gone is not None,
+        help=gone,
+    )
+    change.button("Settings", key=f"settings-{p.name}", on_click=_choose, args=(p.name,), width="stretch")
 
 
 def _problem(p: Preset) -> str | None:

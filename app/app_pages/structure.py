@@ -33,10 +33,10 @@ def page() -> None:
     epoch = view.newest_epoch if wanted is None else min(wanted, view.newest_epoch)
     with theme.card(f"The network after epoch {epoch}", key="structure"):
         parts.tree(view, key=f"structure-{view.name}", follow=False)
-    shares = parts.stage_shares(view)
+    shares, units = parts.stage_shares(view)
     if not shares.empty and any(view.learns(s["site"]) for s in view.sites):
         spec = charts.death_timeline(shares, parts.block_deaths(view), view.markers())
-        parts.chart("Share of filters alive, stage by stage", spec, shares.round(3), key="deaths", height=260)
+        parts.chart(f"Share of {units} alive, stage by stage", spec, shares.round(3), key="deaths", height=260)
     left, right = st.columns([3, 2])
     with left:
         _layers(view, epoch)
@@ -134,7 +134,7 @@ def _site(view: RunView, epoch: int) -> None:
 def removal(result: dict[str, Any]) -> str:
     """`248 of 336 filters and 2 of 9 blocks (with them 4 whole layers)`."""
     words = []
-    for kind, noun in (("filter", "filter"), ("neuron", "neuron"), ("block", "block")):
+    for kind, noun in (("filter", "filter"), ("neuron", "neuron"), ("group", "conv group"), ("block", "block")):
         rows = [r for r in result["survival"] if r["kind"] == kind]
         dead, total = sum(r["total"] - r["alive"] for r in rows), sum(r["total"] for r in rows)
         if dead:

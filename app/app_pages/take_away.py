@@ -13,6 +13,7 @@ import streamlit as st
 
 from app import charts, sentences, speed_charts, theme
 from app.app_pages import parts
+from app.app_pages.beside_paper import beside_paper
 from app.app_pages.structure import layer_table
 from app.app_pages.take_forms import forms
 from app.components.espalier import standalone_html
@@ -52,6 +53,8 @@ def page() -> None:
             forms(view)
         _figures(view)
         _folder(view)
+    if row is not None:
+        beside_paper(row)
     glossary_row("compact", "certificate", "exact", "MAC", "parameter", "epoch")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -12,9 +13,12 @@ from app import sentences, speed_charts, theme
 from app.app_pages import parts
 from app.components.live_chart import plotly_loader
 from app.glossary import glossary_row
-from app.runs import final_accuracy, store
-from core.papers import points_beside
+from app.runs import final_accuracy, store, strength_words
+from core.papers import CITATIONS, caveats, points_beside
+from core.runs.families import strengths_of
 from core.runs.store import Run
+
+ROLES = {"dense control": "dense control", "scratch control": "same shape from scratch"}
 
 
 def page() -> None:
@@ -27,7 +31,11 @@ def page() -> None:
     counts = pd.Series([row.config["dataset"] for row in runs]).value_counts()
     dataset = st.segmented_control("Data set", list(counts.index), default=counts.index[0], key="tradeoff-dataset")
     dataset = dataset or counts.index[0]
-    table = settings_table([row for row in runs if row.config["dataset"] == dataset])
+    shown_runs = [row for row in runs if row.config["dataset"] == dataset]
+    networks = list(dict.fromkeys(row.config["network"] for row in shown_runs))
+    if len(networks) > 1 and (network := st.segmented_control("Network", networks, key="tradeoff-network")):
+        shown_runs = [row for row in shown_runs if row.config["network"] == network]
+    table = settings_table(shown_runs)
     papers = paper_table(table, str(dataset))
     shown = bool(len(papers)) and st.toggle("The papers' points", value=True, key="tradeoff-papers")
     plotly_loader(key="plotly-loader-tradeoffs")
@@ -35,7 +43,7 @@ def page() -> None:
     parts.chart(
         f"Test accuracy against MACs left, on {dataset}",
         spec,
-        table.drop(columns=["source"]),
+        table.drop(columns=["source", "path"]),
         key="tradeoff",
         height=460,
     )
@@ -53,13 +61,36 @@ def page() -> None:
             },
         )  # fmt: skip
     if shown:
-        for source in dict.fromkeys(papers["citation"]):
-            st.caption(source)
+        _papers_card(papers, networks_shown(table), str(dataset))
         st.caption(
             "A claim for a method needs its controls beside it: the dense network trained equally long, and the cut shape trained "
             "from scratch. In the papers' own tables the training lengths differ."
         )
     glossary_row("MAC", "dense control", "seed", "compact", "certificate")
+
+
+def networks_shown(table: pd.DataFrame) -> list[str]:
+    """The networks of the settings, each once."""
+    return list(dict.fromkeys(table["network"]))
+
+
+def _papers_card(table: pd.DataFrame, networks: list[str], dataset: str) -> None:
+    """The papers' points as a table, where each is from, and what is unknown about them."""
+    points = [point for network in networks for point in points_beside(network, dataset)]
+    with theme.card("The papers' points", "As printed, or as others quote them; hollow diamonds above.", key="papers"):
+        st.dataframe(
+            table.drop(columns=["source", "citation"]).assign(
+                counted=[point.counted for point in points], where=[point.place for point in points],
+                certainty=[point.certainty for point in points], note=[point.note for point in points],
+            ),
+            hide_index=True, key="tradeoff-papers-table",
+            column_config={
+                "accuracy": st.column_config.NumberColumn("test accuracy", format="percent"),
+                "macs": st.column_config.NumberColumn("left", format="percent"), "counted": st.column_config.TextColumn("of"),
+            },
+        )  # fmt: skip
+        for line in [*dict.fromkeys(CITATIONS[point.paper] for point in points), *caveats(points)]:
+            st.caption(line)
 
 
 def settings_table(runs: list[Run]) -> pd.DataFrame:
@@ -68,17 +99,24 @@ def settings_table(runs: list[Run]) -> pd.DataFrame:
     for row in runs:
         key = {k: v for k, v in row.config.items() if k not in ("seed", "source", "threads", "device", "precision")}
         groups.setdefault(json.dumps([key, row.role], sort_keys=True), []).append(row)
-    return pd.DataFrame([_setting(rows) for rows in groups.values()])
+    settings = list(groups.values())
+    paths = Counter(family for rows in settings for family in {row.family for row in rows if row.role == "method"})
+    return pd.DataFrame([_setting(rows, paths) for rows in settings])
 
 
-def _setting(rows: list[Run]) -> dict[str, Any]:
+def _setting(rows: list[Run], paths: Counter[str]) -> dict[str, Any]:
+    """`paths`: how many settings of the method itself each family has; two or more are a path over strengths."""
     results = [row.result or {} for row in rows]
     accuracies = [final_accuracy(result["accuracy"]) for result in results]
     lefts = [_left(result["macs_per_image"]) for result in results]
     config, several = rows[0].config, len(rows) > 1
     learning = next((p["method"] for p in config["phases"] if p["method"] != "dense"), "dense")
+    learning = "scratch" if rows[0].role == "scratch control" else learning
+    family = max((row.family for row in rows), key=lambda name: paths[name])
+    strengths = strengths_of(config) if paths[family] > 1 and rows[0].role == "method" else {}
+    label = strength_words(strengths) if strengths else ROLES.get(rows[0].role) or rows[0].preset
     return {
-        "label": rows[0].name or (rows[0].preset if several else rows[0].id),
+        "label": rows[0].name or label, "path": family if strengths else None, "strength": max(strengths.values(), default=None),
         "method": learning, "role": rows[0].role, "source": "ours", "n": len(rows), "network": config["network"],
         "accuracy": sum(accuracies) / len(rows), "macs": sum(lefts) / len(rows),
         "low": min(accuracies) if several else None, "high": max(accuracies) if several else None,
@@ -100,10 +138,11 @@ def _seconds(results: list[dict[str, Any]]) -> float | None:
 
 def paper_table(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The papers' points on the networks of the table and this data set."""
-    found = [point for network in dict.fromkeys(table["network"]) for point in points_beside(network, dataset)]
+    networks = networks_shown(table)
+    found = [point for network in networks for point in points_beside(network, dataset)]
     return pd.DataFrame([
         {
-            "label": point.point, "method": point.method, "source": "paper", "accuracy": 1 - point.error / 100,
+            "label": point.point if len(networks) == 1 else f"{point.point}, {point.network}", "method": point.method, "source": "paper", "accuracy": 1 - point.error / 100,
             "macs": point.macs_left, "citation": f"{point.source}; {point.counted}" + (f": {point.note}" if point.note else ""),
         }
         for point in found

@@ -90,7 +90,7 @@ function legend(parent) {
     draw(element(item, "svg", { viewBox: "0 0 18 14", "aria-hidden": "true" }));
     item.append(text);
   };
-  entry("filters alive of all", (s) => {
+  entry("alive of all", (s) => {
     element(s, "rect", { x: 4, y: 1, width: 10, height: 12, rx: 2.5, style: "fill:none;stroke:var(--ghost)" });
     element(s, "rect", { x: 4, y: 5, width: 10, height: 8, rx: 2.5, style: "fill:var(--leaf)" });
   });
@@ -101,7 +101,7 @@ function legend(parent) {
     element(s, "path", { d: "M6.5 4.5l5 5m0-5l-5 5", style: "stroke:var(--soft);stroke-width:1.5" });
   });
   entry("skip path", (s) => element(s, "path", { d: "M0 7h18", style: "stroke:var(--wood);stroke-width:5" }), "if-skip");
-  entry("filters lost in an epoch", (s) => element(s, "path", { d: "M3 13V9M7.5 13V3M12 13V6", style: "stroke:var(--ghost);stroke-width:3" }));
+  entry("lost in an epoch", (s) => element(s, "path", { d: "M3 13V9M7.5 13V3M12 13V6", style: "stroke:var(--ghost);stroke-width:3" }));
 }
 
 // --- data in
@@ -159,10 +159,10 @@ function show(view, epoch) {
       slot.block.convs.forEach((c) => (dense += c.macs ?? 0));
     }
     const residual = stage.slots.some((slot) => slot.block.skip !== "none");
-    const wide = stage.width > 190, parts = [];
+    const wide = stage.width > 190, parts = [], noun = unitsOf(stage.slots.map((slot) => slot.block));
     if (residual) parts.push(wide ? `${alive} of ${stage.slots.length} blocks` : `${alive}/${stage.slots.length} blocks`);
-    if (width && wide) parts.push(`${count(kept)} of ${count(width)} filters`);
-    else if (width && !residual) parts.push(stage.width > 110 ? `${percent(kept / width)} of filters` : percent(kept / width));
+    if (width && wide) parts.push(`${count(kept)} of ${count(width)} ${noun}`);
+    else if (width && !residual) parts.push(stage.width > 110 ? `${percent(kept / width)} of ${noun}` : percent(kept / width));
     say(stage.foot, stage.width > 60 ? parts.join(" · ") : "");
     blocks += alive;
     units += kept;
@@ -171,7 +171,7 @@ function show(view, epoch) {
   trunk(view, epoch);
   const share = data.macs_share ? at(data.macs_share, epoch) : dense ? macs / dense : null;
   const residual = view.slots.some((slot) => slot.block.skip !== "none");
-  say(view.readout, [residual ? `${blocks} of ${view.slots.length} blocks` : null, all ? `${count(units)} of ${count(all)} filters alive` : null, share == null ? null : `${percent(share)} of the MACs`].filter(Boolean).join(" · "));
+  say(view.readout, [residual ? `${blocks} of ${view.slots.length} blocks` : null, all ? `${count(units)} of ${count(all)} ${unitsOf(view.slots.map((slot) => slot.block))} alive` : null, share == null ? null : `${percent(share)} of the MACs`].filter(Boolean).join(" · "));
   const sentence = data.says?.[epoch] ?? data.say ?? "";
   say(view.say, sentence);
   view.say.style.display = sentence ? "" : "none";
@@ -225,10 +225,10 @@ function card(view, slot, conv) {
   if (!slot) return;
   const { block } = slot, epoch = view.epoch, now = state(view, block, epoch), costs = cost(view, slot, epoch);
   box.replaceChildren();
-  const skips = { identity: "identity skip", pad: "padded skip", projection: "1×1 projection on the skip", none: "no skip" };
+  const skips = { identity: "identity skip", pad: "padded skip", projection: "1×1 projection on the skip", concat: "its input goes on beside what it adds (concatenation)", none: "no skip" };
   element(box, "h4", {}, /^\d/.test(block.label) ? `Block ${block.label}` : block.label);
   element(box, "p", {}, `${block.path} · ${skips[block.skip] ?? block.skip}`);
-  if (now.dead) element(box, "p", { class: "alarm" }, `† died at epoch ${deathEpoch(view, block, epoch)}${block.skip === "none" ? "" : "; the skip carries the signal"}`);
+  if (now.dead) element(box, "p", { class: "alarm" }, `† died at epoch ${deathEpoch(view, block, epoch)}${block.skip === "none" ? "" : block.skip === "concat" ? "; its input goes on without it" : "; the skip carries the signal"}`);
   else if (now.dying) element(box, "p", { class: "alarm" }, now.fading ? `▼ dying: factor at ${percent(Math.abs(now.factor) / now.start)} of its start` : `▼ dying: lost ${now.lost} of ${now.total} in ${LOST_EPOCHS} epochs`);
   const table = element(box, "table");
   const row = (cells, tag = "td", here = false) => {
@@ -266,7 +266,7 @@ function spark(view, box, block) {
     const s = state(view, block, e);
     return s.dead ? 0 : s.total ? s.alive / s.total : factors?.length ? Math.abs(s.factor) / (s.start || 1) : 1;
   });
-  const told = block.convs.some((c) => c.site) ? "share of filters alive, over the epochs" : "factor as a share of its start, over the epochs";
+  const told = block.convs.some((c) => c.site) ? `share of ${unitsOf([block])} alive, over the epochs` : "factor as a share of its start, over the epochs";
   element(box, "p", { class: "label" }, told);
   const svg = element(box, "svg", { viewBox: "0 0 100 34", preserveAspectRatio: "none" });
   const x = (e) => (100 * e) / (count - 1), y = (share) => 33 - 30 * Math.min(1.05, share);

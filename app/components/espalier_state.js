@@ -109,3 +109,10 @@ function keptOut(view, slot, epoch) {
   const conv = slot.block.convs[slot.block.convs.length - 1];
   return slot.block.skip === "none" && conv?.site ? (at(view.alive[conv.site], epoch) ?? conv.total) / conv.total : 1;
 }
+
+// What the counted units of these blocks are.
+function unitsOf(blocks) {
+  const sites = blocks.flatMap((b) => b.convs).map((c) => c.site).filter(Boolean);
+  const groups = sites.filter((site) => site.endsWith("/group")).length;
+  return !groups ? "filters" : groups === sites.length ? "conv groups" : "filters and conv groups";
+}

@@ -222,7 +222,7 @@ function draw(view, slot, now, epoch) {
   put(slot.count, { y: -5 });
   const shift = `translate(${round(slot.mid)}px, ${round(top - (slot.compact ? 1 : 4))}px)`;
   if (slot.shift !== shift) slot.label.style.transform = slot.shift = shift;
-  const units = now.sited ? `${now.alive} of ${now.total} filters alive` : now.dead ? "" : "alive";
+  const units = now.sited ? `${now.alive} of ${now.total} ${unitsOf([block])} alive` : now.dead ? "" : "alive";
   const fate = now.dead ? `dead since epoch ${died}` : now.dying ? "dying" : "";
   put(g, { "aria-label": `Block ${block.label}: ${[units, fate].filter(Boolean).join(", ")}`, "aria-pressed": holds });
 }

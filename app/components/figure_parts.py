@@ -41,10 +41,14 @@ METHOD_LOOKS = {
     "sss": (LEAF, "triangle-up"),
     "nested": (VERMILION, "star"),
     "slimming": (ROSE, "cross"),
-    "magnitude": (ORANGE, "pentagon"),
+    "l1": (SKY, "hexagon"),
+    "prune": (ORANGE, "pentagon"),
     "scratch": (SOFT, "x"),
 }
-METHOD_NAMES = {"ssl": "SSL", "sss": "SSS", "nested": "NestedNet"}
+METHOD_NAMES = {
+    "ssl": "SSL", "sss": "SSS", "nested": "NestedNet", "slimming": "network slimming", "prune": "pruning by size",
+    "dense": "dense", "scratch": "cut shape from scratch",
+}  # fmt: skip
 
 
 def figure(data: list[dict[str, Any]], layout: dict[str, Any], alt: str) -> Spec:

@@ -11,17 +11,15 @@ them have, rounded down to a multiple of 4. Three colours always. Mean, standard
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import torch
 
 from core.data.augment import default_of
 from core.data.dataset import SPLIT_SEED, Dataset, Split, hold_out, mean_and_std
-from core.data.images import SUFFIXES, Streamed, size_of
+from core.data.images import Streamed, size_of
+from core.data.listing import Pictures, class_folders, pictures
 from core.data.names import SIDES, FolderName
 from core.errors import BadInput, DamagedFile
 
@@ -31,21 +29,14 @@ SAMPLE_BYTES = 2**26
 HELD_OUT = 10  # one training picture in so many, where there is no val/ or test/
 LEAST = 8  # validation pictures: a proof looks at so many
 
-Pictures = tuple[np.ndarray, np.ndarray]  # paths and labels, sorted by class and path
-
 
 def load(name: FolderName) -> Dataset:
     """The data set in a folder. Raises ``DamagedFile`` for a folder that is not as it should be, or a broken picture."""
-    class_names = _folders(name.path / "train", name)
-    if len(class_names) < 2:
-        raise DamagedFile(
-            f"{name.path / 'train'} must hold a folder of pictures for each of two or more classes; got "
-            f"{', '.join(class_names) or 'none'}; sort the pictures into train/CLASS/"
-        )
-    found = {part: _pictures(name.path / part, class_names, name) for part in ("train", "val", "test")}
+    class_names = class_folders(name)
+    found = {part: pictures(name.path / part, class_names, name) for part in ("train", "val", "test")}
     train, val, test, note = _split(found["train"], found["val"], found["test"], class_names, name)
     side = name.side or _side(train[0])
-    splits = [_stream(pictures, side) for pictures in (train, val, test)]
+    splits = [_stream(part, side) for part in (train, val, test)]
     mean, std = mean_and_std(splits[0], torch.from_numpy(_sample(len(train[0]), 3 * side * side)))
     return Dataset(
         name=str(name),
@@ -96,60 +87,10 @@ def _split(
     return train, val, test, note
 
 
-def _hold_out(pictures: Pictures, num_held: int) -> tuple[Pictures, Pictures]:
-    paths, labels = pictures
+def _hold_out(shown: Pictures, num_held: int) -> tuple[Pictures, Pictures]:
+    paths, labels = shown
     kept, held = hold_out(labels, num_held, SPLIT_SEED)
     return (paths[kept], labels[kept]), (paths[held], labels[held])
-
-
-def _folders(folder: Path, name: FolderName) -> list[str]:
-    try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        _refuse(error, name)
-
-
-def _pictures(folder: Path, class_names: Sequence[str], name: FolderName) -> Pictures | None:
-    """The pictures of a part; None where the part is not there."""
-    if not folder.exists():
-        return None
-    strange = set(_folders(folder, name)) - set(class_names)
-    if strange:
-        raise DamagedFile(
-            f"every class in {folder} must also be in train/; got {min(strange)!r}, which is not; rename it, or take it away"
-        )
-    paths: list[str] = []
-    labels: list[int] = []
-    for label, class_name in enumerate(class_names):
-        inside = sorted(_inside(folder / class_name, name)) if (folder / class_name).is_dir() else []
-        if folder.name == "train" and not inside:
-            raise DamagedFile(
-                f"{folder / class_name} must hold pictures ({' '.join(sorted(SUFFIXES))}); got none; add some, or take it away"
-            )
-        paths += inside
-        labels += [label] * len(inside)
-    if not paths:
-        raise DamagedFile(
-            f"{folder} must hold pictures in folders named as in train/; got none; add some, or take it away"
-        )
-    return np.array(paths, dtype=object), np.array(labels, dtype=np.int64)
-
-
-def _inside(folder: Path, name: FolderName) -> list[str]:
-    """All pictures below a folder; hidden files (``._a.jpg`` of macOS) are none."""
-    return [
-        os.path.join(where, file)
-        for where, _, files in os.walk(folder, onerror=lambda error: _refuse(error, name))
-        for file in files
-        if os.path.splitext(file)[1].lower() in SUFFIXES and not file.startswith(".")
-    ]
-
-
-def _refuse(error: OSError, name: FolderName) -> NoReturn:
-    reason = "no such folder" if isinstance(error, FileNotFoundError) else error.strerror or type(error).__name__
-    raise DamagedFile(
-        f"{name} must be a folder with pictures in train/CLASS/; got {reason} for {error.filename}; check the path"
-    ) from error
 
 
 def _sample(num: int, bytes_each: int) -> np.ndarray:
@@ -168,6 +109,6 @@ def _side(paths: np.ndarray) -> int:
     return min(SIDE, had // 4 * 4)
 
 
-def _stream(pictures: Pictures, side: int) -> Split:
-    paths, labels = pictures
+def _stream(shown: Pictures, side: int) -> Split:
+    paths, labels = shown
     return Split(Streamed(tuple(paths.tolist()), side), torch.from_numpy(labels))

@@ -23,7 +23,6 @@ from PIL import ExifTags, Image, ImageOps
 
 from core.errors import DamagedFile
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
 AHEAD = 2  # batches that are decoded before they are asked for
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)

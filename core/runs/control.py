@@ -11,8 +11,8 @@ from filelock import FileLock, Timeout
 
 from core.config import Kind, RunConfig, checked
 from core.controls import CONTROLS
-from core.data import missing
-from core.data.names import DATASETS
+from core.data import listing, missing
+from core.data.names import DATASETS, folder_named
 from core.errors import BadInput, one_of
 from core.runs.folder import Recorder, RunFolder
 from core.runs.home import DISPATCHER_LOCK, data_dir, reap, spawn
@@ -49,7 +49,12 @@ def new_run(
 
 
 def check_data(config: RunConfig) -> None:
-    """BadInput when the files of the run's data set are not there: says which, and where to get them."""
+    """BadInput when the files of the run's data set are not there: says which, and where to get them.
+
+    DamagedFile for a folder of pictures that is not as it should be, as far as a quick look tells.
+    """
+    if (pictures := folder_named(config.dataset)) is not None:
+        listing.check(pictures)
     folder = data_dir()
     gone = missing(config.dataset, folder)
     if gone:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from core.config import Kind, RunConfig
@@ -13,29 +13,38 @@ from core.runs.control import submit
 from core.runs.store import Run, Store
 
 LEARNING = ("sss", "ssl", "slimming", "l1")
+Queue = Callable[..., str]  # makes a run: (store, config, **kin) -> its name
 
 
 def experiment(
-    store: Store, config: RunConfig, seeds: Sequence[int], controls: bool, family: str | None = None
-) -> list[str]:
-    """Queue a run for every seed, with both controls where asked: dense equally long, and its shape from scratch."""
-    names: list[str] = []
+    store: Store,
+    config: RunConfig,
+    seeds: Sequence[int],
+    controls: bool,
+    family: str | None = None,
+    queue: Queue = submit,
+) -> Iterator[str]:
+    """A run for every seed, with both controls where asked: dense equally long, and its shape from scratch.
+
+    `queue` makes a run of settings: `submit` for the background. Each is made when its name is asked for.
+    """
     for seed in seeds:
         own = config.model_copy(update={"seed": seed})
-        names.append(submit(store, own, family=family))
-        family = family or names[0]
+        name = queue(store, own, family=family)
+        family = family or name
+        yield name
         if controls:
-            names += controls_of(store, own, names[-1], family)
-    return names
+            yield from controls_of(store, own, name, family, queue)
 
 
-def controls_of(store: Store, config: RunConfig, run: str, family: str) -> list[str]:
-    """Queue the two controls of a run; the shape from scratch waits until the run is over."""
+def controls_of(
+    store: Store, config: RunConfig, run: str, family: str, queue: Queue = submit, *, dense: bool = True
+) -> Iterator[str]:
+    """The two controls of a run (without `dense` the second alone); the shape from scratch waits until the run is over."""
     kin = {"family": family, "parent": run}
-    return [
-        submit(store, dense_control(config), role="dense control", **kin),
-        submit(store, scratch_control(config, run), role="scratch control", **kin),
-    ]
+    if dense:
+        yield queue(store, dense_control(config), role="dense control", **kin)
+    yield queue(store, scratch_control(config, run), role="scratch control", **kin)
 
 
 def scaled(config: RunConfig, factor: float) -> RunConfig:
@@ -62,6 +71,7 @@ def sweep(
 ) -> list[str]:
     """Queue a run for every factor on the strengths, smallest first, and every seed (default: the config's).
 
+    `controls`: the dense control once a seed, as it knows no strength; the shape from scratch of every run.
     `warm`: each starts from the weights of the one before it on the path (its first phase only).
     """
     names: list[str] = []
@@ -73,9 +83,10 @@ def sweep(
             if warm and before:
                 first = own.phases[0].model_copy(update={"starts_from": "source"})
                 own = own.model_copy(update={"phases": (first, *own.phases[1:]), "source": before})
-            made = experiment(store, own, (seed,), controls, family)
-            family, before = family or made[0], made[0]
-            names += made
+            name = submit(store, own, family=family)
+            family = family or name
+            names += [name, *(controls_of(store, own, name, family, dense=not before) if controls else ())]
+            before = name
     return names
 
 
@@ -100,6 +111,14 @@ def search(
         factor = math.sqrt(low * high) if low and high else factor * (2.5 if share > wanted else 0.4)
 
 
+def strengths_of(config: Mapping[str, Any]) -> dict[str, float]:
+    """The strength of each kind that the first learning phase of a run's settings drives; none where nothing is learned."""
+    for phase in config["phases"]:
+        if phase["method"] in LEARNING:
+            return {kind: phase[f"strength_{kind}"] for kind in phase["kinds"] if phase[f"strength_{kind}"]}
+    return {}
+
+
 def macs_left(run: Run) -> float:
     """The fraction of the MACs per image that a finished run leaves. BadInput where it did not finish."""
     if not run.result:
@@ -108,3 +127,24 @@ def macs_left(run: Run) -> float:
         )
     macs: dict[str, Any] = run.result["macs_per_image"]
     return float(macs["compact"] / macs["dense"])
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """Positive numbers between commas; BadInput in one sentence."""
+    try:
+        found = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        found = []
+    if not found or not all(0 < value < 1e6 for value in found):
+        raise BadInput(f"{option} must be positive numbers with commas; got {text!r}; for example 0.5,1,2")
+    return found
+
+
+def whole_numbers(text: str | None, option: str) -> list[int]:
+    """Whole numbers between commas, none of nothing; BadInput in one sentence."""
+    if not (text or "").strip():
+        return []
+    parts = [part.strip() for part in str(text).split(",") if part.strip()]
+    if not parts or not all(part.isdigit() for part in parts):
+        raise BadInput(f"{option} must be whole numbers with commas; got {text!r}; for example 0,1,2")
+    return [int(part) for part in parts]

@@ -8,6 +8,7 @@
     alive.u8            one record an epoch: 1 where the unit is alive
     checkpoints/        one at step 0, then after every epoch
     compact.safetensors the network after the cut, rebuilt without pickle; certificate.json beside it
+    search.json         of a family's first run: the search for a strength that it belongs to (`core.runs.searching`)
     worker.log          what the process printed
 
 Readers need no lock: a half-written last line or record is not there yet. No torch.

@@ -22,7 +22,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from core import attribution, checkpoint, latency
+from core import attribution, checkpoint, convex, latency
 from core.config import RunConfig
 from core.data import load
 from core.data.dataset import Dataset
@@ -49,12 +49,14 @@ class Lane(socketserver.ThreadingTCPServer):
         self.dataset = lru_cache(4)(lambda name: load(name, data))
         self.network = lru_cache(16)(self._network)
         self.prediction = lru_cache(64)(self._prediction)
+        self.solvers = lru_cache(1)(_solvers)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The answer to one question, or {error: sentence}."""
         questions: dict[str, Callable[..., dict[str, Any]]] = {
             "predict": self.predict,
             "form": self.form,
+            "solvers": self.solvers,
             "ready": lambda: {"ready": True},
         }
         self.last_question = time.monotonic()
@@ -127,13 +129,19 @@ class Line(socketserver.StreamRequestHandler):
         self.wfile.write((json.dumps(lane.answer(asked)) + "\n").encode())
 
 
+def _solvers() -> dict[str, Any]:
+    """What the solvers of SSL and of SSS do on a convex problem of each."""
+    return {"ssl": convex.group_lasso(), "sss": convex.factors()}
+
+
 def _which(folder: RunFolder, epoch: int | None) -> str:
     """The checkpoint after `epoch` epochs, or the nearest one before it that is kept."""
     files = sorted(folder.checkpoints.glob("[0-9]*.safetensors"))
     kept = [file for file in files if epoch is None or int(file.stem) <= epoch]
     if not kept:
+        wanted = "" if epoch is None else f" at or before epoch {epoch}"
         raise BadInput(
-            f"{folder.path.name} must have a checkpoint at or before epoch {epoch}; it has {len(files)} in all; wait for its first epoch"
+            f"{folder.path.name} must have a checkpoint{wanted}; it has {len(files)} in all; wait for its first epoch"
         )
     return str(kept[-1])
 

@@ -152,6 +152,12 @@ class Store:
             total = session.scalar(select(func.count()).where(~Run.deleted)) or 0
             return list(session.scalars(shown)), total
 
+    def family(self, name: str) -> list[Run]:
+        """The runs of a family that were not deleted, in the order in which they were made."""
+        with self._read() as session:
+            own = select(Run).where(~Run.deleted, Run.family == name)
+            return list(session.scalars(own.order_by(Run.created, Run.id)))
+
     # submitting and claiming
 
     def add(self, run: Run) -> bool:

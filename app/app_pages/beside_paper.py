@@ -1,0 +1,58 @@
+"""A finished run of a paper's preset beside the rows that the paper printed."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import sentences, theme
+from app.runs import final_accuracy
+from core.papers import Point, caveats, published
+from core.runs.store import Run
+
+
+def beside_paper(row: Run) -> None:
+    """The card; nothing for other presets, or before the run is finished."""
+    points = published(row.preset, row.config["network"], row.config["dataset"])
+    if not points or row.state != "finished" or not row.result:
+        return
+    table = side_by_side(row, points)
+    with theme.card("Beside the paper", _sentence(table), key="beside-paper"):
+        st.dataframe(
+            table, hide_index=True, key="beside-paper-table",
+            column_config={
+                "test error": st.column_config.NumberColumn(format="%.2f %%"),
+                "MACs left": st.column_config.NumberColumn(format="percent"),
+            },
+        )  # fmt: skip
+        for line in [*dict.fromkeys(point.source for point in points), *caveats(points)]:
+            st.caption(line)
+
+
+def side_by_side(row: Run, points: list[Point]) -> pd.DataFrame:
+    """This run first, then the paper's rows: what, test error in percent, fraction of the MACs left, where it is from."""
+    result = row.result or {}
+    macs = result["macs_per_image"]
+    ours = {
+        "what": f"this run ({row.role})" if row.role != "method" else "this run",
+        "test error": 100 * (1 - final_accuracy(result["accuracy"])), "MACs left": macs["compact"] / macs["dense"],
+        "where": "here, one seed", "certainty": "measured", "note": f"removal: {result['certificate']['verdict']}",
+    }  # fmt: skip
+    theirs = [
+        {
+            "what": f"{point.paper}: {point.point}", "test error": point.error, "MACs left": point.macs_left,
+            "where": point.place, "certainty": point.certainty, "note": point.note,
+        }
+        for point in points
+    ]  # fmt: skip
+    return pd.DataFrame([ours, *theirs])
+
+
+def _sentence(table: pd.DataFrame) -> str:
+    """The run beside the paper's row that is nearest in MACs."""
+    ours, theirs = table.iloc[0], table.iloc[1:]
+    near = theirs.loc[(theirs["MACs left"] - ours["MACs left"]).abs().idxmin()]
+    return (
+        f"This run errs on {sentences.percent(ours['test error'] / 100, 2)} with {sentences.percent(ours['MACs left'])} of the MACs; "
+        f"nearest of the paper's rows is {near['what'].partition(': ')[2]}, {sentences.percent(near['test error'] / 100, 2)} with {sentences.percent(near['MACs left'])}."
+    )

@@ -48,11 +48,14 @@ def fixed(config: RunConfig, macs_per_image: float) -> RunConfig:
 def prepare_process(config: RunConfig) -> None:
     """Set threads, flush subnormal numbers (sparse training makes many; each costs 10-30 normal ones) and fix algorithms.
 
-    Call before the first tensor operation: worker threads inherit the flushing mode from the thread that starts them.
+    Where the run asks for it, an operation without a repeatable algorithm on the GPU raises an error that names it. Call before the first tensor operation: worker threads inherit the flushing mode from the thread that starts them.
     """
     torch.set_flush_denormal(True)
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.benchmark = False
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
+    torch.use_deterministic_algorithms(config.deterministic)
 
 
 def described(config: RunConfig) -> dict[str, Any]:
@@ -61,5 +64,5 @@ def described(config: RunConfig) -> dict[str, Any]:
     return {
         "cpu": processor(), "cores": cores(), "threads": config.threads,
         "device": torch.cuda.get_device_name() if cuda else "cpu", "precision": config.precision,
-        "subnormals": "flushed", "torch": torch.__version__, "python": platform.python_version(), "system": platform.system(),
+        "deterministic": config.deterministic or not cuda, "subnormals": "flushed", "torch": torch.__version__, "python": platform.python_version(), "system": platform.system(),
     }  # fmt: skip

@@ -69,6 +69,11 @@ class RunConfig(Frozen):
     threads: int = setting(
         0, "Threads", "Processor threads; 0 leaves one core to the dashboard. Fixed at the first start.", ge=0, le=1024
     )
+    deterministic: bool = setting(
+        False,
+        "Deterministic",
+        "On a GPU: only algorithms that give the same bits each time, which are slower. On a processor runs are repeatable anyway.",
+    )
     steering: tuple[Steer, ...] = Field(
         default=(), title="Steering", description="Changes of strength to replay, by step."
     )

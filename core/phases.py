@@ -33,6 +33,7 @@ METHOD_KINDS: dict[str, tuple[str, ...]] = {
     "prune": ("filter", "weight"),
     "dense": (),
 }
+JOINT = ("norms", "readers")  # what a filter's or a layer's group may hold beside its own weights
 METHOD_SOLVERS: dict[str, tuple[str, ...]] = {
     "sss": ("modified-apg", "apg", "ista", "subgradient"),
     "ssl": ("proximal", "paper"),

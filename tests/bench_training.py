@@ -129,7 +129,10 @@ def keep(key, row):
 
 def markdown():
     """The table as README shows it."""
-    lines = ["| network, threads | method | processor | plain step | Espalier's | times as fast (quartiles) |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| network, threads | method | processor | plain step | Espalier's | times as fast (quartiles) |",
+        "|---|---|---|---|---|---|",
+    ]
     for key, row in kept().items():
         case, method = key.split(": ")[1].rsplit(" ", 1)
         network, threads = case.split("/")

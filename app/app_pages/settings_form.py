@@ -15,13 +15,23 @@ from core.config import Phase, RunConfig, with_settings
 from core.errors import BadInput
 from core.networks.names import SPECS
 from core.overlaps import overlap_note
-from core.phases import METHOD_KINDS, METHOD_SOLVERS
+from core.phases import JOINT, METHOD_KINDS, METHOD_SOLVERS
 from core.presets import PRESETS, preset
 
 COMMON = ("epochs", "lr", "lr_schedule", "lr_floor", "lr_drops", "warmup")
 OF_METHOD = {
     "sss": ("kinds", "solver", "strength_schedule", "ramp_from", "ramp"),
-    "ssl": ("kinds", "solver", "strength_schedule", "ramp_from", "ramp", "splitting", "cut_below", "size_weights"),
+    "ssl": (
+        "kinds",
+        "solver",
+        "strength_schedule",
+        "ramp_from",
+        "ramp",
+        "splitting",
+        "joint",
+        "cut_below",
+        "size_weights",
+    ),
     "slimming": ("slim_below", "strength_schedule", "ramp_from", "ramp"),
     "l1": ("solver", "strength_schedule", "ramp_from", "ramp", "cut_below"),
     "prune": ("kinds", "ranking", "keep", "gradual"),
@@ -37,6 +47,7 @@ RUN_FIELDS = (
     "precision",
     "device",
     "threads",
+    "deterministic",
 )
 OVERLAPS = (
     "Groups inside each other (2-D filters in filters, filter shapes in channels) are thresholded exactly; rows that cross "
@@ -120,8 +131,9 @@ def _widget(where: Any, name: str, field: FieldInfo, value: Any, key: str, metho
     help = f"{field.description}{_range(low, above, high)}" + (
         f" Source: {extra['source']}." if extra.get("source") else ""
     )
-    if name == "kinds":
-        return where.multiselect(title, METHOD_KINDS[method], list(value), help=help, key=key)
+    if name in ("kinds", "joint"):
+        choices = METHOD_KINDS[method] if name == "kinds" else JOINT
+        return where.multiselect(title, choices, list(value), help=help, key=key)
     if isinstance(value, tuple):
         shown = ", ".join(f"{v:.4g}" for v in value)
         text = where.text_input(title, shown, help=f"{help} Rising numbers, with commas.", key=key)

@@ -37,13 +37,25 @@ def crossing(phase: Phase) -> list[tuple[str, str]]:
 def overlap_note(phase: Phase) -> str:
     """The sentence about the phase's overlaps; empty where its threshold is the exact proximal map, or not taken."""
     pairs = [f"{KIND_WORDS[a]} and {KIND_WORDS[b]}" for a, b in crossing(phase)]
-    if not pairs:
-        return ""
-    words = ", and ".join(pairs)
-    return (
-        f"{words[0].upper()}{words[1:]} of one layer cross like rows and columns: where a layer has both, the threshold is not "
-        f"the exact proximal map but a splitting step, {SPLITTINGS[phase.splitting]}."
-    )
+    notes = []
+    if pairs:
+        words = ", and ".join(pairs)
+        notes.append(
+            f"{words[0].upper()}{words[1:]} of one layer cross like rows and columns: where a layer has both, the threshold is not "
+            f"the exact proximal map but a splitting step, {SPLITTINGS[phase.splitting]}."
+        )
+    if crossing_readers(phase):
+        notes.append(
+            "The joint groups of two layers in a row share weights (a filter of the second reads a filter of the first): they are "
+            "thresholded one after the other, a splitting step and not the exact proximal map."
+        )
+    return " ".join(notes)
+
+
+def crossing_readers(phase: Phase) -> bool:
+    """Whether joint groups hold weights that belong to groups of another layer too."""
+    readers = phase.method == "ssl" and phase.own_solver == "proximal" and "readers" in phase.joint
+    return readers and "filter" in phase.kinds and phase.strength("filter") > 0
 
 
 def notes_of(config: Mapping[str, Any]) -> list[str]:

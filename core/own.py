@@ -19,7 +19,7 @@ from core.errors import BadInput
 from core.networks import build, factory
 from core.networks.describe import OWN, Layout, OwnDescription, input_shape_of, own_description
 from core.networks.measure import layout as measured
-from core.networks.names import OwnName, own_named
+from core.networks.names import OwnName, own_named, shown
 from core.structure.outlining import described
 
 FILE = "own_networks.json"
@@ -93,7 +93,7 @@ def put_weights(network: nn.Module, weights: dict[str, torch.Tensor], where: str
 def layout_of(name: str, network: nn.Module) -> Layout:
     """What the screen draws of a network made by `network_for`."""
     channels, side, _ = input_shape_of(network)
-    return measured(name, copy.deepcopy(network), channels, side)
+    return measured(shown(name), copy.deepcopy(network), channels, side)
 
 
 def _sizes(dataset: Dataset) -> dict[str, int]:

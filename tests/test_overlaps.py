@@ -47,6 +47,15 @@ def test_only_strengths_that_act_the_proximal_solver_and_ssl_count():
     assert overlap_note(ssl("filter", "kernel2d")) == ""
 
 
+def test_joint_groups_with_readers_share_weights_and_say_so():
+    assert "The joint groups of two layers" in overlap_note(ssl("filter", joint=("readers",)))
+    assert overlap_note(ssl("filter", joint=("norms",))) == "" == overlap_note(ssl("layer", joint=("readers",)))
+    assert overlap_note(ssl("filter", joint=("readers",), solver="paper")) == ""
+    assert overlap_note(ssl("filter", "channel", joint=("readers",))).startswith(
+        "Filters and channels of one layer cross"
+    )
+
+
 def test_the_note_names_the_kinds_and_the_splitting_of_every_phase_that_has_one():
     one = overlap_note(ssl("filter", "shape"))
     assert (

@@ -52,7 +52,7 @@ def test_a_run_shows_its_papers_rows_and_its_notes():
     document = document_of(row("ssl-lenet-table1"))
     assert [p["error"] for p in document["published"]] == [0.9, 0.8, 1.0]
     assert set(document["published"][0]) >= {"paper", "place", "point", "error", "macs_left", "certainty", "note"}
-    assert document["published_notes"] and "Filters and channels" in document["notes"][0]
+    assert document["published_notes"] and "The joint groups of two layers" in document["notes"][0]
     assert document_of(row("sss-resnet20-c10", network="vgg16"))["published"][-1]["macs_left"] == 0.5837
     json.dumps(document)
 

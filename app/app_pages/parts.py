@@ -14,6 +14,7 @@ from app.components.live_chart import live_chart
 from app.espalier_data import died, espalier_data
 from app.runs import DEMO, RunView, final_accuracy, methods_of, newest_run, row_of, view_of
 from app.selection import select, selection
+from core.networks.names import shown
 from core.runs.store import Run
 
 STATES = {
@@ -80,7 +81,7 @@ def about(config: dict[str, Any]) -> str:
     if not config:
         return ""
     epochs = sum(p["epochs"] for p in config["phases"])
-    return f"{config['network']} on {config['dataset']}, {methods_of(config)}, {epochs} epochs, batch {config['batch_size']}, seed {config['seed']}."
+    return f"{shown(config['network'])} on {config['dataset']}, {methods_of(config)}, {epochs} epochs, batch {config['batch_size']}, seed {config['seed']}."
 
 
 def clock(seconds: float) -> str:

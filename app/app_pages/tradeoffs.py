@@ -14,6 +14,7 @@ from app.app_pages import parts
 from app.components.live_chart import plotly_loader
 from app.glossary import glossary_row
 from app.runs import final_accuracy, store, strength_words
+from core.networks.names import shown
 from core.papers import CITATIONS, caveats, points_beside
 from core.runs.families import strengths_of
 from core.runs.store import Run
@@ -33,13 +34,15 @@ def page() -> None:
     dataset = dataset or counts.index[0]
     shown_runs = [row for row in runs if row.config["dataset"] == dataset]
     networks = list(dict.fromkeys(row.config["network"] for row in shown_runs))
-    if len(networks) > 1 and (network := st.segmented_control("Network", networks, key="tradeoff-network")):
+    if len(networks) > 1 and (
+        network := st.segmented_control("Network", networks, format_func=shown, key="tradeoff-network")
+    ):
         shown_runs = [row for row in shown_runs if row.config["network"] == network]
     table = settings_table(shown_runs)
     papers = paper_table(table, str(dataset))
-    shown = bool(len(papers)) and st.toggle("The papers' points", value=True, key="tradeoff-papers")
+    beside = bool(len(papers)) and st.toggle("The papers' points", value=True, key="tradeoff-papers")
     plotly_loader(key="plotly-loader-tradeoffs")
-    spec = speed_charts.tradeoff(pd.concat([table, papers]) if shown else table)
+    spec = speed_charts.tradeoff(pd.concat([table, papers]) if beside else table)
     parts.chart(
         f"Test accuracy against MACs left, on {dataset}",
         spec,
@@ -60,7 +63,7 @@ def page() -> None:
                 "seconds": st.column_config.NumberColumn("seconds a run", format="%.0f"),
             },
         )  # fmt: skip
-    if shown:
+    if beside:
         _papers_card(papers, networks_shown(table), str(dataset))
         st.caption(
             "A claim for a method needs its controls beside it: the dense network trained equally long, and the cut shape trained "

@@ -53,7 +53,10 @@ LENET_FILTERS = learning(
     8, 0.02, kinds=("filter",), joint=("norms", "readers"), strength_filter=0.021, multipliers={"fc*": 0.1}, weight_decay=0.0,
     lr_drops=(0.7,), ramp_from=0.2, ramp=0.7,
 )  # fmt: skip
-LENET_SHAPES = learning(12, 0.01, kinds=("shape",), strength_shape=0.01, multipliers={"fc*": 0.1})
+LENET_SHAPES = learning(
+    10, 0.02, kinds=("shape", "filter"), strength_shape=0.02, strength_filter=0.02, multipliers={"fc*": 0.1}, weight_decay=0.0,
+    lr_drops=(0.7,), ramp_from=0.2, ramp=0.7,
+)  # fmt: skip
 MLP = learning(15, 0.01, kinds=("filter", "channel"), strength_filter=0.002, strength_channel=0.002, weight_decay=5e-4)
 CONVNET = learning(
     60,
@@ -76,8 +79,8 @@ PAPER_PRESETS: tuple[tuple[str, str, str, float, RunConfig], ...] = (
     ),
     (
         "ssl-lenet-table2", "SSL table 2: LeNet on MNIST, filter shapes",
-        f"Group lasso on each tap across all filters: the learned windows are no longer squares. {UNKNOWN}",
-        15, lenet("ssl-lenet-table2", LENET_SHAPES),
+        f"Group lasso on each tap across all filters, and on filters: the learned windows are no longer squares. {UNKNOWN}",
+        9, lenet("ssl-lenet-table2", LENET_SHAPES),
     ),
     (
         "ssl-mlp-fig4", "SSL figure 4: an MLP on MNIST, neurons and pixels",

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from core import checkpoint, conditions, cut, latency, standing
 from core import events as ev
+from core.anew import draw_shape
 from core.config import Phase, RunConfig
 from core.controls import Controls, Request
 from core.data import batches, load
 from core.methods import all_sites, start
 from core.methods.base import MethodRun
-from core.methods.freezing import frozen_masks
 from core.networks.remaining import macs_left
 from core.own import draw_anew, layout_of, network_for
 from core.schedules import lr_at, strength_factor
@@ -108,13 +108,11 @@ class Training:
             self.network = self.method.folded()
         elif start in ("source", "shape"):
             self.network = source_weights(self.folder, self.config.source, self.config, self.dataset)
-        shape = frozen_masks(self.network, "structures") if start == "shape" else {}
-        if start == "shape" or (index and start == "scratch"):
+        if start == "shape":
+            return draw_shape(self.network, self.config.seed)
+        if index and start == "scratch":
             draw_anew(self.network, self.config.seed)
-            with torch.no_grad():
-                for name, mask in shape.items():
-                    self.network.get_parameter(name).masked_fill_(mask, 0.0)
-        return shape
+        return {}
 
     def _begin_phase(self, index: int, fresh: bool = True) -> dict[str, Any]:
         """Install the method of phase `index` and a fresh optimizer. `fresh`: not on the way to a checkpoint."""

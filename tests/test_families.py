@@ -10,8 +10,10 @@ import torch
 from conftest import ROOT
 
 from core import training
+from core.anew import draw_shape
 from core.config import checked, with_settings
 from core.errors import BadInput
+from core.networks import build
 from core.presets import dense_control, preset, scratch_control
 from core.runs import families
 from core.runs.folder import RunFolder
@@ -162,6 +164,22 @@ def test_a_shape_from_scratch_has_the_zeros_of_its_source_and_fresh_weights(tmp_
     assert int(dead.sum()) == 30 and torch.equal((network.conv2.weight == 0).flatten(1).all(1), dead)
     assert not torch.equal(network.conv2.weight, source.conv2.weight)
     assert result["removed"]["filter"] >= 30 + 12 and result["certificate"]["verdict"] == "exact"
+
+
+def test_a_shape_from_scratch_is_drawn_for_the_inputs_that_are_left():
+    """As the cut network would be drawn: uniform weights up to sqrt(3 / fan-in), dead filters upstream not counted."""
+    network = build("lenet", num_classes=10, in_channels=1, image_size=28)
+    with torch.no_grad():
+        for part in (network.conv1.weight, network.conv1.bias):
+            part[:12] = 0.0
+        network.conv2.weight[:, :, 0, 0] = 0.0
+    kept = draw_shape(network, seed=3)
+    assert set(kept) == {"conv1.weight", "conv2.weight"}
+    assert not network.conv1.weight[:12].any() and not network.conv2.weight[:, :, 0, 0].any()
+    largest = {path: float(network.get_submodule(path).weight.detach().abs().max()) for path in ("conv1", "conv2", "fc1")}
+    fan_in = {"conv1": 25, "conv2": 8 * 24, "fc1": 50 * 16}
+    for path, bound in ((path, (3 / inputs) ** 0.5) for path, inputs in fan_in.items()):
+        assert 0.97 * bound < largest[path] <= bound * (1 + 1e-6), path
 
 
 def test_a_run_goes_on_from_its_sources_weights_and_says_where_there_are_none(tmp_path):

@@ -27,7 +27,7 @@ LAYERS = [
     {"methods"},
     {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
     | {"forms", "headline_forms", "headline", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"}
-    | {"own", "standing"},
+    | {"own", "anew", "standing"},
     {"runs"},
     {"cli_shared", "cli_data", "cli_knife", "cli_train", "cli_sweep", "cli_headline", "cli", "__main__"},
 ]

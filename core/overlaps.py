@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any
 
+from pydantic import ValidationError
+
 from core.phases import KIND_WORDS, Phase
 
 COLUMNS = ("shape", "channel")
@@ -59,6 +61,13 @@ def crossing_readers(phase: Phase) -> bool:
 
 
 def notes_of(config: Mapping[str, Any]) -> list[str]:
-    """What must be said beside the numbers of a run with these settings: a sentence for each phase with overlaps."""
-    found = [(phase.name, overlap_note(phase)) for phase in map(Phase.model_validate, config["phases"])]
+    """What must be said beside the numbers of a run with these settings: a sentence for each phase with overlaps.
+
+    Nothing is said of settings that are not valid here: such a run ends with a sentence of its own.
+    """
+    try:
+        phases = [Phase.model_validate(phase) for phase in config["phases"]]
+    except ValidationError:
+        return []
+    found = [(phase.name, overlap_note(phase)) for phase in phases]
     return [f"Phase {name}: {note}" for name, note in found if note]

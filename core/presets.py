@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 from core.config import Frozen, Kind, Phase, RunConfig
 from core.errors import one_of
@@ -41,7 +41,8 @@ _SHAPES = Phase(
 def _dense(phase: Phase) -> Phase:
     """The same stretch without structure learning; it freezes nothing, and goes on from what was there."""
     none = {f"strength_{kind}": 0.0 for kind in get_args(Kind)}
-    return phase.model_copy(update={"method": "dense", "solver": "default", "freeze": "nothing", **none})
+    changes: dict[str, Any] = {"method": "dense", "solver": "default", "joint": (), "freeze": "nothing", **none}
+    return Phase.model_validate(phase.model_dump() | changes)
 
 
 PRESETS: tuple[Preset, ...] = (

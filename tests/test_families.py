@@ -14,7 +14,7 @@ from core.anew import draw_shape
 from core.config import checked, with_settings
 from core.errors import BadInput
 from core.networks import build
-from core.presets import dense_control, preset, scratch_control
+from core.presets import PRESETS, dense_control, preset, scratch_control
 from core.runs import families
 from core.runs.folder import RunFolder
 from core.runs.store import Store
@@ -166,6 +166,14 @@ def test_a_shape_from_scratch_has_the_zeros_of_its_source_and_fresh_weights(tmp_
     assert result["removed"]["filter"] >= 30 + 12 and result["certificate"]["verdict"] == "exact"
 
 
+@pytest.mark.parametrize("name", [p.name for p in PRESETS])
+def test_the_controls_of_every_preset_are_valid_settings(name):
+    config = preset(name).config
+    for control in (dense_control(config), scratch_control(config, "some-run")):
+        assert checked(control.model_dump(mode="json")) == control
+        assert {phase.method for phase in control.phases} == {"dense"}
+
+
 def test_a_shape_from_scratch_is_drawn_for_the_inputs_that_are_left():
     """As the cut network would be drawn: uniform weights up to sqrt(3 / fan-in), dead filters upstream not counted."""
     network = build("lenet", num_classes=10, in_channels=1, image_size=28)
@@ -176,7 +184,9 @@ def test_a_shape_from_scratch_is_drawn_for_the_inputs_that_are_left():
     kept = draw_shape(network, seed=3)
     assert set(kept) == {"conv1.weight", "conv2.weight"}
     assert not network.conv1.weight[:12].any() and not network.conv2.weight[:, :, 0, 0].any()
-    largest = {path: float(network.get_submodule(path).weight.detach().abs().max()) for path in ("conv1", "conv2", "fc1")}
+    largest = {
+        path: float(network.get_submodule(path).weight.detach().abs().max()) for path in ("conv1", "conv2", "fc1")
+    }
     fan_in = {"conv1": 25, "conv2": 8 * 24, "fc1": 50 * 16}
     for path, bound in ((path, (3 / inputs) ** 0.5) for path, inputs in fan_in.items()):
         assert 0.97 * bound < largest[path] <= bound * (1 + 1e-6), path

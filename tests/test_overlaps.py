@@ -68,3 +68,7 @@ def test_the_note_names_the_kinds_and_the_splitting_of_every_phase_that_has_one(
         {"network": "lenet", "phases": [{"method": "dense"}, ssl("filter", "shape", name="SSL").model_dump()]}
     )
     assert notes_of(config.model_dump(mode="json")) == [f"Phase SSL: {one}"]
+
+
+def test_settings_that_are_not_valid_here_have_no_notes():
+    assert notes_of({"phases": [{"method": "dense", "kinds": [], "joint": ["norms"]}]}) == []

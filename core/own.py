@@ -60,7 +60,12 @@ def network_for(name: str, dataset: Dataset, seed: int, root: Path | None) -> nn
     network = _made(own, dataset, seed)
     found = described(network, torch.zeros(1, *dataset.shape))
     facts = OwnDescription(
-        tuple(found.structures), found.outline, found.left, dataset.shape, lambda again: _made(own, dataset, again)
+        tuple(found.structures),
+        found.outline,
+        found.left,
+        found.reads,
+        dataset.shape,
+        lambda again: _made(own, dataset, again),
     )
     vars(network)[OWN] = facts
     return network

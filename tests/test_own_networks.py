@@ -19,6 +19,7 @@ from core.errors import BadInput
 from core.networks import build, factory
 from core.networks.describe import outline_of, structures_of
 from core.networks.names import own_named, shown
+from core.networks.remaining import remaining
 from core.structure.outlining import described
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,6 +131,43 @@ def test_sites_of_other_families(network, kinds, blocks):
     assert sum(site.kind == "block" for site in found.structures) == blocks
     drawn = [path for _, stage in found.outline.stages for block in stage for path in block.convs]
     assert len(drawn) == len(set(drawn)) and found.left
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(1, 6, 3, padding=1)
+        self.squeeze, self.excite = nn.Conv2d(6, 2, 1), nn.Conv2d(2, 6, 1)
+        self.last = nn.Conv2d(6, 3, 1)
+
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        return self.last(x * torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean((2, 3), keepdim=True))))))
+
+
+def test_a_gate_is_drawn_beside_the_trunk_and_starves_nobody():
+    """Squeeze-and-excitation: a gate that dies leaves the MACs of its readers alone. Inside a residual block it is a part of it."""
+    found = described(Gated().eval(), torch.zeros(1, 1, 8, 8))
+    assert [[(b.skip, b.convs) for b in blocks] for _, blocks in found.outline.stages] == [
+        [("gate", ("squeeze", "excite"))]
+    ]
+    assert found.reads == {"first": "", "squeeze": "", "excite": "squeeze", "last": ""}
+    inside = described(zoo.small("mobilenet_v3").eval(), torch.zeros(zoo.example_shape("mobilenet_v3"))).outline
+    residual = [block for _, stage in inside.stages for block in stage if block.skip == "identity"]
+    assert any(len(block.convs) > 3 for block in residual)
+
+
+def test_the_running_macs_follow_what_a_layer_reads(home):
+    network = own.network_for(name(home), load("digits", None), 0, None)
+    layout = own.layout_of("mine", network).as_json()
+    alive = {site.site: site.total for site in structures_of(network)}
+    whole = remaining(layout, alive)
+    assert sum(macs for macs, _ in whole.values()) == layout["macs"]
+    fewer = remaining(layout, alive | {"hidden/neuron": 5, "body.0.first/filter": 4})
+    ratio = {path: fewer[path][0] / whole[path][0] for path in whole}
+    assert {path: r for path, r in ratio.items() if r < 1} == {
+        "body.0.first": 0.5, "body.0.second": 0.5, "hidden": 0.25, "scores": 0.25,
+    }  # fmt: skip
 
 
 def test_what_is_learned_in_a_network_of_ones_own(home):

@@ -225,10 +225,10 @@ function card(view, slot, conv) {
   if (!slot) return;
   const { block } = slot, epoch = view.epoch, now = state(view, block, epoch), costs = cost(view, slot, epoch);
   box.replaceChildren();
-  const skips = { identity: "identity skip", pad: "padded skip", projection: "1×1 projection on the skip", concat: "its input goes on beside what it adds (concatenation)", none: "no skip" };
+  const skips = { identity: "identity skip", pad: "padded skip", projection: "1×1 projection on the skip", concat: "its input goes on beside what it adds (concatenation)", gate: "a gate: its input goes on, multiplied by what it gives", none: "no skip" };
   element(box, "h4", {}, /^\d/.test(block.label) ? `Block ${block.label}` : block.label);
   element(box, "p", {}, `${block.path} · ${skips[block.skip] ?? block.skip}`);
-  if (now.dead) element(box, "p", { class: "alarm" }, `† died at epoch ${deathEpoch(view, block, epoch)}${block.skip === "none" ? "" : block.skip === "concat" ? "; its input goes on without it" : "; the skip carries the signal"}`);
+  if (now.dead) element(box, "p", { class: "alarm" }, `† died at epoch ${deathEpoch(view, block, epoch)}${block.skip === "none" ? "" : block.skip === "concat" || block.skip === "gate" ? "; its input goes on without it" : "; the skip carries the signal"}`);
   else if (now.dying) element(box, "p", { class: "alarm" }, now.fading ? `▼ dying: factor at ${percent(Math.abs(now.factor) / now.start)} of its start` : `▼ dying: lost ${now.lost} of ${now.total} in ${LOST_EPOCHS} epochs`);
   const table = element(box, "table");
   const row = (cells, tag = "td", here = false) => {

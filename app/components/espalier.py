@@ -10,7 +10,7 @@ The data says what exists and what lived when; the picture is espalier.js with i
      "says": optional, the sentence of every epoch,
      "run": optional, a new one starts the view afresh, "macs_share": optional, fractions 0-1 per epoch}
 
-``skip`` is ``identity``, ``pad``, ``projection``, ``concat`` or ``none``. A convolution without a site keeps its width.
+``skip`` is ``identity``, ``pad``, ``projection``, ``concat``, ``gate`` or ``none``. A convolution without a site keeps its width.
 """
 
 from __future__ import annotations

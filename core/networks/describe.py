@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Skip = Literal["identity", "pad", "projection", "concat", "none"]  # concat: the input goes on beside what is appended
+# concat: the input goes on beside what is appended; gate: it goes on, multiplied by what the branch gives
+Skip = Literal["identity", "pad", "projection", "concat", "gate", "none"]
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,13 @@ class OwnDescription:
     """What is known of a person's own network, which does not describe itself; kept in its `OWN` attribute.
 
     `remake(seed)` gives the network anew, its first weights drawn from that seed. `left`: layers that carry no factor, and why.
-    `input_shape`: (C, H, W) of one image.
+    `reads`: by layer, the layer that it alone reads, or "". `input_shape`: (C, H, W) of one image.
     """
 
     structures: tuple[Structure, ...]
     outline: Outline
     left: dict[str, str]
+    reads: dict[str, str]
     input_shape: tuple[int, ...]
     remake: Callable[[int], Any]
 
@@ -92,6 +94,7 @@ class Conv:
     ``site`` is where its units live: filters or neurons, or conv groups where the network learns those; None for shortcut
     convolutions and for the class scores.
     ``macs`` are multiply-accumulates for one image; ``params`` are its own weights and biases, norms not counted.
+    ``reads`` is the layer whose outputs alone it reads, "" where there are several or none; None: the one before it.
     """
 
     path: str
@@ -103,6 +106,7 @@ class Conv:
     size: int
     macs: int
     params: int
+    reads: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,17 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from core.networks.describe import Block, BlockOutline, Conv, Layout, Stage, Structure, outline_of, structures_of
+from core.networks.describe import (
+    Block,
+    BlockOutline,
+    Conv,
+    Layout,
+    Stage,
+    Structure,
+    outline_of,
+    own_description,
+    structures_of,
+)
 
 
 def layout(name: str, network: nn.Module, in_channels: int, image_size: int) -> Layout:
@@ -17,10 +27,12 @@ def layout(name: str, network: nn.Module, in_channels: int, image_size: int) -> 
     structures = structures_of(network)
     block_sites = {s.layer: s.site for s in structures if s.kind == "block"}
     groups = {s.layer: s for s in structures if s.kind == "group"}
+    own = own_description(network)
 
     def conv(path: str, with_site: bool = True, label: str = "") -> Conv:
         made = _conv(path, network.get_submodule(path), outputs[path], groups.get(path))
-        return replace(made, site=made.site if with_site else None, label=label or made.label)
+        reads = own.reads.get(path, "") if own else None
+        return replace(made, site=made.site if with_site else None, label=label or made.label, reads=reads)
 
     def block(seen: BlockOutline, label: str) -> Block:
         convs = [conv(path) for path in seen.convs]

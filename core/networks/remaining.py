@@ -14,6 +14,7 @@ from typing import Any
 def remaining(layout: dict[str, Any], alive: dict[str, int]) -> dict[str, tuple[float, float]]:
     """{path: (MACs, parameters)} left, from a layout (`Layout.as_json()`) and the living units of each site."""
     left: dict[str, tuple[float, float]] = {}
+    by_path = {conv["path"]: conv for convs, _, _ in _blocks(layout, alive) for conv in convs}
     inputs = 1.0  # living fraction of what a plain chain hands on
     for convs, residual, dead in _blocks(layout, alive):
         chain = 1.0 if residual else inputs
@@ -24,6 +25,8 @@ def remaining(layout: dict[str, Any], alive: dict[str, int]) -> dict[str, tuple[
             outputs = 0.0 if dead else _outputs(conv, alive)
             if after is not None and _in_groups(after):
                 outputs *= _outputs(after, alive)  # a dead conv group reads nothing
+            if conv.get("reads") is not None:  # a person's own network: what it reads was followed
+                chain = _outputs(by_path[conv["reads"]], alive) if conv["reads"] else 1.0
             read = 1.0 if _in_groups(conv) else chain  # a conv group has inputs of its own
             share = 0.0 if dead else min(read, _inputs(conv, alive)) * outputs
             left[conv["path"]] = (conv["macs"] * share, conv["params"] * share)

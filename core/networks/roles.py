@@ -27,7 +27,7 @@ def roles(network: nn.Module) -> dict[str, Role]:
     for _, blocks in outline.stages:
         for block in blocks:
             order += block.convs
-            if block.skip != "none":
+            if block.skip not in ("none", "gate"):
                 branches.update(block.convs)
             if block.shortcut is not None:
                 order.append(block.shortcut)

@@ -21,12 +21,14 @@ from core.structure.values import Flow, Op, bases
 class Described:
     """What a network of this project says of itself, found by following another one.
 
-    `left`: layers where no filter can be learned by a factor, and why; the lasso may still reach them.
+    `left`: layers where no filter can be learned by a factor, and why; the lasso may still reach them. `reads`: by layer, the
+    layer whose units alone it reads, all of them; "" where there is none such.
     """
 
     structures: list[Structure]
     outline: Outline
     left: dict[str, str]
+    reads: dict[str, str]
 
 
 def described(model: nn.Module, example: Example) -> Described:
@@ -43,7 +45,25 @@ def described(model: nn.Module, example: Example) -> Described:
             last = block.convs[-1]
             sites[f"{last} block"] = Structure(f"{names[first]}/block", "block", block.end, 1, last)
     structures = [sites[key] for path in order for key in (path, f"{path} block") if key in sites]
-    return Described(structures, drawing(flow, calls, order, blocks, names), left)
+    return Described(structures, drawing(flow, calls, order, blocks, names), left, readers(flow, calls))
+
+
+def readers(flow: Flow, calls: dict[str, list[Op]]) -> dict[str, str]:
+    """By layer, the other layer whose units, and no others that meet them, are all that it reads."""
+    labels = Labels()
+    for op in flow.ops:
+        follow(labels, op, [val for value in op.inputs for val in bases(value)])
+    units = {
+        site.rpartition("/")[0]: labels.of[ops[0].index].clone().apply_(labels.root) for site, ops in calls.items()
+    }
+    found = {}
+    for site, ops in calls.items():
+        path = site.rpartition("/")[0]
+        vals = [val for op in ops for value in op.inputs for val in bases(value)]
+        read = torch.cat([torch.zeros(0, dtype=torch.long), *(labels.take(val).apply_(labels.root) for val in vals)])
+        feeding = [other for other, own in units.items() if bool(torch.isin(own, read).any())]
+        found[path] = feeding[0] if len(feeding) == 1 and feeding[0] != path else ""
+    return found
 
 
 def filters(flow: Flow, calls: dict[str, list[Op]]) -> tuple[dict[str, Structure], dict[str, str]]:

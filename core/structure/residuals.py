@@ -1,8 +1,8 @@
-"""Residual blocks of a followed network: a branch of layers that is added to what it started from."""
+"""Residual blocks of a followed network: a branch of layers that is added to what it started from; gates, that multiply it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import fx, nn
@@ -16,7 +16,7 @@ PASSING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)  # in eval mode,
 
 @dataclass(frozen=True)
 class Residual:
-    """A sum of a branch and a skip. `convs`: the branch's layers in order; `shortcut`: the skip's only layer.
+    """A sum of a branch and a skip, or a product (a gate). `convs`: the branch's layers in order; `shortcut`: the skip's only one.
 
     `end`: the module whose output is added (a batch norm, or the last layer); "" where that is something else.
     """
@@ -28,14 +28,14 @@ class Residual:
 
 
 def residuals(flow: Flow) -> list[Residual]:
-    """The residual blocks, inner ones first found: a layer belongs to one block at most."""
+    """The residual blocks, inner ones first found, then gates outside them: a layer belongs to one block at most."""
     place = {node: i for i, node in enumerate(flow.traced.graph.nodes)}
     behind = ancestors(flow.traced.graph)
     paths = {op.node: op.path for ops in layers(flow).values() for op in ops if drawn(op.module)}
     found, taken = [], set[str]()
-    for op in flow.ops:
+    for op in sorted(flow.ops, key=lambda op: op.kind == "pair"):
         operands = list(dict.fromkeys(n for n in op.node.all_input_nodes if flow.traced.shapes_of(n)))
-        if op.kind != "sum" or len(operands) != 2:
+        if op.kind not in ("sum", "pair") or len(operands) != 2:
             continue
         common = sorted(behind[operands[0]] & behind[operands[1]], key=place.__getitem__)
         if not common:
@@ -45,6 +45,8 @@ def residuals(flow: Flow) -> list[Residual]:
             continue
         inside = [[n for n in sorted(side or (), key=place.__getitem__) if n in paths] for side in sides]
         made = residual_of(flow, operands, inside, paths, common[-1])
+        if made is not None and op.kind == "pair":
+            made = replace(made, skip="gate", end="") if made.shortcut is None else None
         if made is not None and not taken & {*made.convs, made.shortcut}:
             found.append(made)
             taken |= {*made.convs, made.shortcut or made.convs[0]}

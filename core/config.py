@@ -115,6 +115,8 @@ class RunConfig(Frozen):
             raise ValueError(
                 f"source must name a run where the first phase starts from its {'weights' if first == 'source' else 'shape'}; got ''"
             )
+        if any(phase.method == "nested" for phase in self.phases[:-1]):
+            raise ValueError("a phase of the method nested must be the last one; got others behind it")
         if "source" in later:
             raise ValueError("starts_from can be 'source' in the first phase only; got it later; take 'previous'")
         return self

@@ -60,7 +60,10 @@ class Progress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EpochDone(Event):
-    """Numbers of one epoch; accuracies are fractions 0-1; `macs` is what the learned zeros would leave."""
+    """Numbers of one epoch; accuracies are fractions 0-1; `macs` is what the learned zeros would leave.
+
+    `levels`: validation accuracy of every nested level, core first; empty where there is one network.
+    """
 
     train_loss: float
     train_accuracy: float
@@ -71,6 +74,7 @@ class EpochDone(Event):
     macs: float
     seconds: float
     alive: dict[str, int] = field(default_factory=dict)
+    levels: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

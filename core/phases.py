@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Kind = Literal["filter", "channel", "shape", "kernel2d", "layer", "group", "block", "weight"]
-Method = Literal["sss", "ssl", "slimming", "l1", "prune", "dense"]
+Method = Literal["sss", "ssl", "slimming", "l1", "prune", "nested", "dense"]
 Solver = Literal["default", "modified-apg", "apg", "ista", "subgradient", "proximal", "paper"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle"]
 StrengthSchedule = Literal["constant", "ramp", "geometric"]
@@ -22,6 +22,7 @@ SSS_PAPER = "Huang & Wang, ECCV 2018, arXiv 1707.01213"
 SSL_PAPER = "Wen et al., NIPS 2016, arXiv 1608.03665"
 SLIMMING_PAPER = "Liu et al., ICCV 2017, arXiv 1708.06519"
 DEPGRAPH_PAPER = "Fang et al., CVPR 2023, arXiv 2301.12900"
+NESTED_PAPER = "Kim et al., CVPR 2018, arXiv 1712.03781"
 L1_PAPER = "Li et al., ICLR 2017, arXiv 1608.08710"
 
 # What a method may learn (or prune), and how it may be solved; the first solver is the method's own.
@@ -31,6 +32,7 @@ METHOD_KINDS: dict[str, tuple[str, ...]] = {
     "slimming": ("filter",),
     "l1": ("weight",),
     "prune": ("filter", "weight"),
+    "nested": (),
     "dense": (),
 }
 JOINT = ("norms", "readers")  # what a filter's or a layer's group may hold beside its own weights
@@ -40,6 +42,7 @@ METHOD_SOLVERS: dict[str, tuple[str, ...]] = {
     "slimming": ("subgradient",),
     "l1": ("proximal", "paper"),
     "prune": (),
+    "nested": (),
     "dense": (),
 }
 
@@ -52,6 +55,13 @@ class Frozen(BaseModel):
 
 def setting(default: Any, title: str, help: str, *, unit: str = "", source: str = "", **rules: Any) -> Any:
     return Field(default, title=title, description=help, json_schema_extra={"unit": unit, "source": source}, **rules)
+
+
+class Level(Frozen):
+    """A network inside the full one: its share of the channels of each layer, and of the blocks of each stage, 0-1."""
+
+    width: float = Field(1.0, gt=0, le=1)
+    depth: float = Field(1.0, gt=0, le=1)
 
 
 class Phase(Frozen):
@@ -206,6 +216,15 @@ class Phase(Frozen):
         le=1,
         source=SLIMMING_PAPER,
     )
+    levels: tuple[Level, ...] = setting(
+        (),
+        "Levels",
+        "The networks inside one another, core first: shares of channels (width) and blocks (depth); the last is the full one.",
+        source=NESTED_PAPER,
+    )
+    first_whole: bool = setting(
+        False, "First layer whole", "Every level has the whole first convolution.", source=NESTED_PAPER
+    )
     weight_decay: float | None = setting(None, "Weight decay here", "Weight decay of this phase; empty: the run's.")
     warmup: float = setting(
         0.0, "Warm-up", "Fraction of the phase over which the learning rate rises from a tenth.", ge=0, lt=1
@@ -248,6 +267,17 @@ class Phase(Frozen):
         if self.joint and not (self.method == "ssl" and {"filter", "layer"} & set(self.kinds)):
             raise ValueError(
                 f"joint must be empty unless ssl learns filters or layers; got {list(self.joint)} with {self.method}"
+            )
+        if self.method == "nested" and (
+            len(self.levels) < 2 or (self.levels[-1].width, self.levels[-1].depth) != (1, 1)
+        ):
+            raise ValueError(
+                "levels must be two or more for nested, core first, and end with the full network, width 1 and depth 1; "
+                f"got {len(self.levels)}"
+            )
+        if self.levels and self.method != "nested":
+            raise ValueError(
+                f"levels must be empty unless the method is nested; got {len(self.levels)} with {self.method}"
             )
         if self.strength_schedule == "geometric" and not self.ramp_from:
             raise ValueError("ramp_from must be above 0 for a geometric schedule; got 0; for example 0.1")

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from core.config import Frozen, Kind, Phase, RunConfig
 from core.errors import one_of
 from core.paper_presets import PAPER_PRESETS, baseline, finetuning, learning
+from core.phases import Level
 
 
 class Preset(Frozen):
@@ -38,10 +39,28 @@ _SHAPES = Phase(
 )  # fmt: skip
 
 
+_NESTED = Phase(
+    name="joint training",
+    method="nested",
+    kinds=(),
+    epochs=60,
+    lr=0.1,
+    lr_schedule="one-cycle",
+    levels=(Level(width=0.5, depth=1.0), Level(width=1.0, depth=1.0)),
+)
+
+
 def _dense(phase: Phase) -> Phase:
     """The same stretch without structure learning; it freezes nothing, and goes on from what was there."""
     none = {f"strength_{kind}": 0.0 for kind in get_args(Kind)}
-    changes: dict[str, Any] = {"method": "dense", "solver": "default", "joint": (), "freeze": "nothing", **none}
+    changes: dict[str, Any] = {
+        "method": "dense",
+        "solver": "default",
+        "joint": (),
+        "levels": (),
+        "freeze": "nothing",
+        **none,
+    }
     return Phase.model_validate(phase.model_dump() | changes)
 
 
@@ -77,6 +96,13 @@ PRESETS: tuple[Preset, ...] = (
         minutes=0.5,
         say="SSL in three phases: a baseline, group lasso on filters and their shapes, fine-tuning with the zeros kept.",
         config=RunConfig(preset="digits-ssl", network="lenet", phases=_SSL),
+    ),
+    Preset(
+        name="digits-nested",
+        title="Digits: two networks in one",
+        minutes=1,
+        say="NestedNet: a ResNet-20 and, inside it, one with half of its channels, trained together; take either away.",
+        config=RunConfig(preset="digits-nested", batch_size=128, phases=(_NESTED,)),
     ),
     Preset(
         name="shapes-sss",

@@ -22,6 +22,7 @@ from core.anew import draw_shape
 from core.config import Phase, RunConfig
 from core.controls import Controls, Request
 from core.data import batches, load
+from core.levels import levels_of
 from core.methods import all_sites, start
 from core.methods.base import MethodRun
 from core.networks.remaining import macs_left
@@ -222,8 +223,10 @@ class Training:
             torch.default_generator.manual_seed((self.config.seed << 32) + self.step)
         self.method.at_(progress)
         self.method.gradient_elsewhere_(lambda: self._pass_elsewhere(images, labels))
-        logits, loss = self._loss(images, labels)
-        loss.backward()
+        levels = self.method.levels()
+        for level in levels:  # one level's activations in memory at a time; gradients of what they share add up
+            logits, loss = self._loss(level, images, labels)
+            (loss / len(levels)).backward()
         strength = strength_factor(self.phase, progress)
         self.method.before_step_(lr, strength)
         self.optimizer.step()
@@ -234,16 +237,16 @@ class Training:
         self.step += 1
         return loss.detach(), (logits.argmax(1) == labels).sum()
 
-    def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _loss(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            logits = self.network(images)
+            logits = network(images)
             return logits, F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
 
     def _pass_elsewhere(self, images: Tensor, labels: Tensor) -> None:
         """A second pass that only leaves gradients: the norms' statistics stay as they were."""
         kept = [buffer.clone() for buffer in self.network.buffers()]
         self.optimizer.zero_grad(set_to_none=True)
-        self._loss(images, labels)[1].backward()
+        self._loss(self.network, images, labels)[1].backward()
         with torch.no_grad():
             for buffer, before in zip(self.network.buffers(), kept, strict=True):
                 buffer.copy_(before)
@@ -269,7 +272,8 @@ class Training:
 
     def _observe(self, train: tuple[float, float, float] | None) -> Iterator[ev.Event]:
         """Accuracy, structure and collapses after an epoch (or, with None, before the first)."""
-        val_loss, val_accuracy = evaluate(self.network, self.dataset, self.config)
+        watched = [evaluate(level, self.dataset, self.config) for level in self.method.levels()]
+        val_loss, val_accuracy = watched[-1]
         survival = self.method.survival()
         counts = self.method.counts(survival)
         loss, accuracy, seconds = train or (math.nan, math.nan, 0.0)
@@ -277,6 +281,7 @@ class Training:
         schedule = strength_factor(self.phase, progress)
         yield ev.EpochDone(
             **self._where(), train_loss=loss, train_accuracy=accuracy, val_loss=val_loss, val_accuracy=val_accuracy,
+            levels=tuple(accuracy for _, accuracy in watched) if len(watched) > 1 else (),
             lr=lr_at(self.phase, min(progress, 1 - 1e-9)), strengths={k: v * schedule for k, v in self.method.strengths.items()},
             macs=macs_left(self.layout, counts), seconds=seconds, alive=counts,
         )  # fmt: skip
@@ -378,6 +383,8 @@ class Training:
         counts = self.method.counts(self.method.survival())
         rows = [{"site": s.site, "kind": s.kind, "alive": counts[s.site], "total": s.total} for s in self.method.sites]
         result["accuracy"]["val"] = evaluate(self.network, self.dataset, self.config)[1]
+        if self.phase.method == "nested":
+            result |= levels_of(trained, "this run", self.dataset, self.config.batch_size)
         if self.learned is not None:  # what was learned is cut as it is, exactly; fine-tuning came after
             result["accuracy"] |= {
                 "test": self.learned, "compact": self.learned, "finetuned": result["accuracy"]["compact"],

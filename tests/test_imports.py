@@ -24,12 +24,13 @@ LAYERS = [
     {"proximal", "schedules", "lasso", "joint", "convex"},
     {"networks", "data"},
     {"structure"},
+    {"nested"},
     {"methods"},
     {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
     | {"forms", "headline_forms", "headline", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"}
-    | {"own", "anew", "standing"},
+    | {"own", "anew", "standing", "levels"},
     {"runs"},
-    {"cli_shared", "cli_data", "cli_knife", "cli_train", "cli_sweep", "cli_headline", "cli", "__main__"},
+    {"cli_shared", "cli_data", "cli_knife", "cli_train", "cli_sweep", "cli_headline", "cli_levels", "cli", "__main__"},
 ]
 NAMES_ONLY = {
     "core.networks.names",

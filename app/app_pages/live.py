@@ -10,6 +10,7 @@ from app import theme
 from app.app_pages import parts
 from app.app_pages.beside_paper import beside_paper
 from app.app_pages.family import family, search_line
+from app.app_pages.levels_card import levels_card
 from app.app_pages.live_figures import figures
 from app.app_pages.prediction import prediction
 from app.components.live_chart import plotly_loader
@@ -61,6 +62,7 @@ def _watch(run: str) -> None:
     if row is not None:
         _controls(row, view)
         beside_paper(row)
+        levels_card(row)
     if view.started and view.epochs:
         figures(view)
     elif is_living(row):

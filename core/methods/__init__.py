@@ -8,6 +8,7 @@ from torch import nn
 
 from core.methods.base import MethodRun
 from core.methods.dense import Dense
+from core.methods.nested import NestedNet
 from core.methods.prune import Prune
 from core.methods.slimming import NetworkSlimming
 from core.methods.ssl import StructuredSparsityLearning, watched_sites
@@ -21,6 +22,7 @@ METHODS: dict[str, type[MethodRun]] = {
     "slimming": NetworkSlimming,
     "l1": StructuredSparsityLearning,
     "prune": Prune,
+    "nested": NestedNet,
     "dense": Dense,
 }
 

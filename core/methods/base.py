@@ -41,6 +41,10 @@ class MethodRun:
         """Parameters that the method updates itself; SGD leaves them alone."""
         return []
 
+    def levels(self) -> list[nn.Module]:
+        """The networks that are trained together, core first; the last is the whole one, and mostly the only one."""
+        return [self.network]
+
     def at_(self, progress: float) -> None:
         """Told before each step how much of the phase is done, 0-1."""
 

@@ -62,6 +62,7 @@ class OwnDescription:
 
 
 OWN = "_espalier_description"
+LEVELS = "nested_levels"  # where a network keeps the levels inside it
 
 
 def own_description(network: Any) -> OwnDescription | None:

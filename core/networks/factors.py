@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from core.errors import BadInput, one_of
-from core.networks.describe import structures_of
+from core.networks.describe import LEVELS, structures_of
 
 KINDS = {"filter": ("filter", "neuron"), "group": ("group",), "block": ("block",)}
 
@@ -125,9 +125,12 @@ def attach(module: nn.Module, num_factors: int, path: str = "module") -> nn.Para
 def fold(network: nn.Module) -> nn.Module:
     """A new network of plain torch modules with every factor multiplied in, in the module's own dtype.
 
-    The products are those of the forward pass itself, so in eval mode the outputs agree to the last bit.
+    The products are those of the forward pass itself, so in eval mode the outputs agree to the last bit. Levels nested in the
+    network are left out: it is the full one.
     """
     folded = copy.deepcopy(network)
+    if hasattr(folded, LEVELS):
+        delattr(folded, LEVELS)
     for module in folded.modules():
         if isinstance(module, FactorBatchNorm | FactorConv2d | FactorLinear):
             with torch.no_grad():

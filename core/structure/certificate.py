@@ -74,6 +74,23 @@ def verify(
             float32 = worst(
                 difference_of_scale(outputs(judged, x.to(small)), outputs(compact, x.to(small))) for x in inputs
             )
+    return certificate_of(
+        pairs, inputs, plan.nothing_removed, float32, "masked" if plan.masked else "unmodified",
+        approximate=plan.approximate, tolerance=tolerance,
+    )  # fmt: skip
+
+
+def certificate_of(
+    pairs: list[tuple[Tensor, Tensor]],
+    inputs: list[Tensor],
+    nothing_removed: bool,
+    float32: float | None,
+    reference: Literal["unmodified", "masked"],
+    *,
+    approximate: bool = False,
+    tolerance: float = 1e-9,
+) -> Certificate:
+    """The certificate of float64 outputs (reference, cut) for every batch of `inputs`."""
     max_abs = worst(float((a - b).abs().max()) for a, b in pairs)
     max_rel = worst(float((a - b).abs().max()) / scale(a) if scale(a) else math.inf for a, b in pairs)
     spreads = [scale(a) / float(a.abs().max()) if a.abs().max() > 0 else 0.0 for a, _ in pairs]
@@ -81,7 +98,9 @@ def verify(
     finite = all(bool(torch.isfinite(a).all()) and bool(torch.isfinite(b).all()) for a, b in pairs)
     agree = [(a.argmax(1) == b.argmax(1)).double().mean().item() for a, b in pairs]
     return Certificate(
-        verdict=judge(plan, finite, max_rel, spread, float32, tolerance),
+        verdict="nothing-removed"
+        if nothing_removed
+        else judge(approximate, finite, max_rel, spread, float32, tolerance),
         max_abs=finite_or_none(max_abs),
         max_rel=finite_or_none(max_rel),
         spread=finite_or_none(spread),
@@ -89,23 +108,21 @@ def verify(
         float32_max_rel=finite_or_none(float32),
         sizes=[list(x.shape[2:]) for x in inputs],
         inputs=sum(len(x) for x in inputs),
-        reference="masked" if plan.masked else "unmodified",
+        reference=reference,
     )
 
 
 def judge(
-    plan: RemovalPlan, finite: bool, max_rel: float, spread: float, float32: float | None, tolerance: float
+    approximate: bool, finite: bool, max_rel: float, spread: float, float32: float | None, tolerance: float
 ) -> Verdict:
-    """Nothing removed, nothing proved, equal, declared unequal, or wrong: in this order."""
-    if plan.nothing_removed:
-        return "nothing-removed"
+    """Nothing proved, equal, declared unequal, or wrong: in this order."""
     if not finite or not spread >= LEAST_SPREAD:
         return "inconclusive"
     if float32 is not None and not float32 <= FLOAT32_TOLERANCE:
-        return "approximate" if plan.approximate else "failed"
+        return "approximate" if approximate else "failed"
     if max_rel <= tolerance:
         return "exact"
-    return "approximate" if plan.approximate else "failed"
+    return "approximate" if approximate else "failed"
 
 
 @contextmanager

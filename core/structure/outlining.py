@@ -92,6 +92,14 @@ def filters(flow: Flow, calls: dict[str, list[Op]]) -> tuple[dict[str, Structure
     return found, left
 
 
+def closed_sites(flow: Flow) -> set[str]:
+    """The layers that give the network's output."""
+    labels, ends = summed(flow)
+    return {
+        site for site, ops in layers(flow).items() if ops[0].index in labels.of and meets(labels.roots(ops[0]), [ends])
+    }
+
+
 class Sums(Labels):
     """Labels that only sums join."""
 

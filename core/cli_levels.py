@@ -1,0 +1,51 @@
+"""The commands for nested networks: what the levels are, and taking one away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from core.cli_shared import Data, Json, Runs, emit, open_store
+from core.runs import home
+from core.runs.folder import RunFolder
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run of the method nested.")]
+
+
+def levels(run: RunName, json_: Json = False, runs: Runs = None, data: Data = None) -> None:
+    """Show the levels of a nested run, core first: cost, accuracy, speed, proof."""
+    from core.runs.jobs import levels_of_run
+
+    store = open_store(runs, data)
+    document = levels_of_run(RunFolder(store.root / store.get(run).id), home.data_dir(data))
+    table = Table("level", "MACs", "parameters", "test accuracy", "times as fast", "removal")
+    for row in document["levels"]:
+        speed = f"{row['speed']['measured']:.2f}" if row["speed"] else "1"
+        macs, params = f"{row['macs']:,}", f"{row['params']:,} ({row['density']:.0%})"
+        table.add_row(
+            str(row["level"]), macs, params, f"{row['accuracy']['test']:.2%}", speed, row["certificate"]["verdict"]
+        )
+    emit(document, json_, table)
+
+
+def extract(
+    run: RunName,
+    level: Annotated[int, typer.Option("--level", help="0 is the core.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .safetensors, .onnx, or .py.")],
+    json_: Json = False,
+    runs: Runs = None,
+    data: Data = None,
+) -> None:
+    """Write one level of a nested run as an ordinary network, with its certificate."""
+    from core.runs.jobs import extract_of
+
+    store = open_store(runs, data)
+    folder = RunFolder(store.root / store.get(run).id)
+    document = extract_of(folder, level, output.resolve(), home.data_dir(data))
+    words = f"{output}: level {level}, removal {document['certificate']['verdict']}, {document['macs']['compact']:,} of {document['macs']['dense']:,} MACs"
+    emit(document, json_, words)
+    if document["certificate"]["verdict"] == "failed":
+        raise typer.Exit(1)

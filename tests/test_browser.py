@@ -209,6 +209,7 @@ def test_the_compact_network_can_be_taken_away_as_onnx_checked_first(tab, tmp_pa
     assert (tmp_path / "demo.onnx").stat().st_size > 100_000
 
 
+@pytest.mark.slow
 def test_the_papers_headline_is_recorded_first_and_measured_here_by_a_button(tab):
     tab.goto("/speed?run=demo")
     assert plot(tab, "headline", "layout.yaxis.type") == "log"

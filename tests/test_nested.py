@@ -1,16 +1,15 @@
 """Nested networks: what a level has, that it is the full network without the rest, its gradients, and that it leaves whole."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import ROOT
 
 from app.app_pages.levels_card import levels_sentence, levels_table
 from core import training
+from core.cli import main
 from core.config import checked
 from core.controls import Controls
 from core.errors import BadInput
@@ -233,28 +232,30 @@ def test_a_run_teaches_every_level_and_goes_on_where_it_stopped(tmp_path):
     assert resumed["weights_sha256"] == result["weights_sha256"]
 
 
-def test_the_commands_show_levels_and_take_one_away(tmp_path):
+def test_the_commands_show_levels_and_take_one_away(tmp_path, monkeypatch, capsys):
     def core(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "core", *arguments, "--runs", str(tmp_path / "runs"), "--json"], cwd=ROOT, capture_output=True,
-            text=True, check=False,
-        )  # fmt: skip
+        """A command in this process: (exit status, document or None, standard error)."""
+        monkeypatch.setattr(sys, "argv", ["core", *arguments, "--runs", str(tmp_path / "runs"), "--json"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, json.loads(out) if out else None, err
 
     short = ("--set", "epochs=2", "--set", "network=lenet", "--set", "measure_every=0", "--set", "threads=1")
-    run = json.loads(core("run", "digits-nested", *short).stdout)["run"]
-    document = json.loads(core("levels", run).stdout)
+    run = core("run", "digits-nested", *short)[1]["run"]
+    document = core("levels", run)[1]
     assert {"level", "params", "macs", "bytes", "density", "accuracy", "speed", "certificate"} <= set(
         document["levels"][0]
     )
     assert document["consensus"]["learned"] is None and document["subset_holds"] == {"0 in 1": True}
     for level in (0, 1):
-        taken = core("extract", run, "--level", str(level), "-o", str(tmp_path / f"{level}.safetensors"))
-        assert taken.returncode == 0, taken.stderr
-        assert json.loads(taken.stdout)["macs"]["compact"] == document["levels"][level]["macs"]
-    refused = core("extract", run, "--level", "2", "-o", str(tmp_path / "2.safetensors"))
-    assert refused.returncode == 2 and "level must be 0 (core) to 1 (full); got 2" in refused.stderr
-    dense = json.loads(core("run", "digits-lenet", "--set", "epochs=1", "--set", "measure_every=0").stdout)["run"]
-    assert "must be a run of the method nested" in core("levels", dense).stderr
+        code, taken, _ = core("extract", run, "--level", str(level), "-o", str(tmp_path / f"{level}.safetensors"))
+        assert code == 0 and taken["macs"]["compact"] == document["levels"][level]["macs"]
+    code, _, err = core("extract", run, "--level", "2", "-o", str(tmp_path / "2.safetensors"))
+    assert code == 2 and "level must be 0 (core) to 1 (full); got 2" in err
+    dense = core("run", "digits-lenet", "--set", "epochs=1", "--set", "measure_every=0", "--set", "threads=1")[1]["run"]
+    code, _, err = core("levels", dense)
+    assert code == 2 and "must be a run of the method nested" in err
 
 
 def test_the_card_says_what_the_levels_cost_and_whether_they_nest():

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
-from core.presets import preset
+from core.presets import PRESETS, preset
 from core.runs.store import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -505,3 +505,27 @@ def test_a_sweep_is_a_path_on_the_trade_offs_and_its_controls_are_not(runs, run_
     assert list(table["path"][:2]) == ["f", "f"] and table["path"].isna().tolist() == [False, False, True]
     assert list(table["method"]) == ["sss", "sss", "scratch"] and list(table["n"]) == [1, 2, 1]
     assert settings_table([made("a", 1)])["path"].isna().all()
+
+
+@pytest.mark.parametrize("name", [p.name for p in PRESETS])
+def test_the_form_opens_for_every_preset(runs, monkeypatch, name):
+    at = form(runs, monkeypatch, name)
+    assert not at.exception and not at.error
+
+
+def test_the_form_takes_levels_as_shares_and_says_how_where_they_are_not(runs, monkeypatch):
+    at = form(runs, monkeypatch, "digits-nested")
+    field = at.text_input(key="digits-nested-0-levels")
+    assert field.value == "0.5 x 1, 1 x 1"
+    field.set_value("0.25 x 0.4, 1 x 0.4, 1 x 1")
+    train(at)
+    (row,) = runs.all()
+    assert [tuple(level.values()) for level in row.config["phases"][0]["levels"]] == [(0.25, 0.4), (1, 0.4), (1, 1)]
+    for text, says in (
+        ("half", "for example 0.5 x 1, 1 x 1"),
+        ("0.5 x 1", "levels must be two or more"),
+        ("7 x 1, 1 x 1", "7"),
+    ):
+        at = form(runs, monkeypatch, "digits-nested")
+        at.text_input(key="digits-nested-0-levels").set_value(text)
+        assert any(says in error.value for error in train(at).error), text

@@ -35,6 +35,7 @@ OF_METHOD = {
     "slimming": ("slim_below", "strength_schedule", "ramp_from", "ramp"),
     "l1": ("solver", "strength_schedule", "ramp_from", "ramp", "cut_below"),
     "prune": ("kinds", "ranking", "keep", "gradual"),
+    "nested": ("levels", "first_whole"),
     "dense": ("freeze", "ema"),
 }
 RUN_FIELDS = (
@@ -134,6 +135,10 @@ def _widget(where: Any, name: str, field: FieldInfo, value: Any, key: str, metho
     if name in ("kinds", "joint"):
         choices = METHOD_KINDS[method] if name == "kinds" else JOINT
         return where.multiselect(title, choices, list(value), help=help, key=key)
+    if name == "levels":
+        shown = ", ".join(f"{level.width:g} x {level.depth:g}" for level in value)
+        text = where.text_input(title, shown, help=f"{help} As {shown}.", key=key)
+        return _levels(text)
     if isinstance(value, tuple):
         shown = ", ".join(f"{v:.4g}" for v in value)
         text = where.text_input(title, shown, help=f"{help} Rising numbers, with commas.", key=key)
@@ -149,6 +154,16 @@ def _widget(where: Any, name: str, field: FieldInfo, value: Any, key: str, metho
     return where.number_input(
         title, bottom, top, value, format="%.5g", step=value / 10 if value else 0.001, help=help, key=key
     )
+
+
+def _levels(text: str) -> list[dict[str, float]]:
+    """Levels between commas, each its share of the channels x its share of the blocks."""
+    try:
+        pairs = [[float(share) for share in level.split("x")] for level in text.split(",") if level.strip()]
+        return [{"width": width, "depth": depth} for width, depth in pairs]
+    except ValueError:
+        rule = "Levels must be shares of channels x shares of blocks, with commas, core first"
+        raise BadInput(f"{rule}; got {text!r}; for example 0.5 x 1, 1 x 1") from None
 
 
 def _numbers(title: str, text: str) -> list[float]:

@@ -253,6 +253,8 @@ def test_the_commands_show_levels_and_take_one_away(tmp_path, monkeypatch, capsy
         assert code == 0 and taken["macs"]["compact"] == document["levels"][level]["macs"]
     code, _, err = core("extract", run, "--level", "2", "-o", str(tmp_path / "2.safetensors"))
     assert code == 2 and "level must be 0 (core) to 1 (full); got 2" in err
+    code, halved, _ = core("cut", run, "--target", "macs=0.5", "-o", str(tmp_path / "half.safetensors"))
+    assert code == 0 and halved["certificate"]["verdict"] == "exact", "the full level is cut like any network"
     dense = core("run", "digits-lenet", "--set", "epochs=1", "--set", "measure_every=0", "--set", "threads=1")[1]["run"]
     code, _, err = core("levels", dense)
     assert code == 2 and "must be a run of the method nested" in err

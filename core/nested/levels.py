@@ -17,7 +17,7 @@ from torch.func import functional_call
 
 from core.errors import BadInput
 from core.nested.scheduling import Schedule, absent, elements
-from core.networks.describe import LEVELS
+from core.networks.describe import LEVELS, without_levels
 from core.structure.build import Origin
 from core.structure.need import mark_needs
 from core.structure.outlining import described
@@ -155,9 +155,7 @@ def extract(nested: Nested, level: int) -> nn.Module:
     """A level as a network of its own, which shares no memory with the nested one: plain torch modules, weights cut out."""
     nested.at(level)  # says what levels there are
     if level == nested.num_levels - 1:
-        network = copy.deepcopy(nested.full)
-        delattr(network, LEVELS)
-        return network
+        return without_levels(copy.deepcopy(nested.full))
     inner, shared = nested.inner[level], nested.shared()
     network = copy.deepcopy(inner.network)
     with torch.no_grad():
@@ -196,9 +194,7 @@ def fresh_norms(network: nn.Module) -> None:
 @torch.no_grad()
 def without_zeros(full: nn.Module) -> nn.Module:
     """A copy in which nothing is zero or one by chance: what a level lacks follows from its schedule alone."""
-    model = copy.deepcopy(full).cpu().eval()
-    if hasattr(model, LEVELS):
-        delattr(model, LEVELS)
+    model = without_levels(copy.deepcopy(full)).cpu().eval()
     draw = torch.Generator().manual_seed(0)
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():

@@ -65,6 +65,13 @@ OWN = "_espalier_description"
 LEVELS = "nested_levels"  # where a network keeps the levels inside it
 
 
+def without_levels(network: Any) -> Any:
+    """The network itself, in place, without the levels that a nested one keeps inside."""
+    if hasattr(network, LEVELS):
+        delattr(network, LEVELS)
+    return network
+
+
 def own_description(network: Any) -> OwnDescription | None:
     """What was found out about a person's own network; None for one that describes itself."""
     found: OwnDescription | None = vars(network).get(OWN)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from core.errors import BadInput, one_of
-from core.networks.describe import LEVELS, structures_of
+from core.networks.describe import structures_of, without_levels
 
 KINDS = {"filter": ("filter", "neuron"), "group": ("group",), "block": ("block",)}
 
@@ -128,9 +128,7 @@ def fold(network: nn.Module) -> nn.Module:
     The products are those of the forward pass itself, so in eval mode the outputs agree to the last bit. Levels nested in the
     network are left out: it is the full one.
     """
-    folded = copy.deepcopy(network)
-    if hasattr(folded, LEVELS):
-        delattr(folded, LEVELS)
+    folded = without_levels(copy.deepcopy(network))
     for module in folded.modules():
         if isinstance(module, FactorBatchNorm | FactorConv2d | FactorLinear):
             with torch.no_grad():

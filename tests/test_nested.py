@@ -264,7 +264,7 @@ def test_the_card_says_what_the_levels_cost_and_whether_they_nest():
     levels = [
         {"level": i, "macs": macs, "density": share, "accuracy": {"test": right}, "speed": speed, "certificate": {"verdict": verdict}}
         for i, (macs, share, right, speed, verdict) in enumerate(
-            [(25, 0.25, 0.9, {"measured": 1.5}, "exact"), (100, 1.0, 0.95, None, "nothing-removed")]
+            [(25, 0.25, 0.9, {"measured": 1.5, "low": 1.4, "high": 1.62, "n": 30}, "exact"), (100, 1.0, 0.95, None, "nothing-removed")]
         )
     ]  # fmt: skip
     result = {
@@ -274,7 +274,10 @@ def test_the_card_says_what_the_levels_cost_and_whether_they_nest():
         "bytes": {"nested": 1e6, "separate": 13e5},
     }
     table = levels_table(result)
-    assert list(table["level"]) == ["0 core", "1 full"] and list(table["times as fast"]) == [1.5, 1.0]
+    assert list(table["level"]) == ["0 core", "1 full"] and list(table["times as fast (quartiles)"]) == [
+        "1.50 × (1.40-1.62, n = 30)",
+        "1 ×",
+    ]
     assert levels_sentence(result) == (
         "The core answers right on 90.0 % with 25 % of the MACs, the full level on 95.0 %, the average of all on 96.0 %; every level holds "
         "all weights of those before it. One file of 1,000 kB instead of 1,300 kB."

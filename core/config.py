@@ -117,6 +117,18 @@ class RunConfig(Frozen):
             )
         if any(phase.method == "nested" for phase in self.phases[:-1]):
             raise ValueError("a phase of the method nested must be the last one; got others behind it")
+        if any(phase.soft_targets for phase in self.phases) and not self.source:
+            raise ValueError("source must name a run, the teacher, where there are soft targets; got ''")
+        last = self.phases[-1]
+        searches = [phase for phase in self.phases if phase.method == "masks"]
+        if last.method == "nested" and last.masks == "found":
+            wanted = [(level.compression, level.tau) for level in reversed(last.levels[:-1])]
+            found = [(phase.compression, phase.tau) for phase in searches]
+            if found != wanted or last.starts_from != "previous":
+                raise ValueError(
+                    "masks can be 'found' only by phases of the method masks right before, one for each level below the full one, the "
+                    f"least sparse first, and starts_from previous; got {len(found)} such phases for {len(wanted)} levels"
+                )
         if "source" in later:
             raise ValueError("starts_from can be 'source' in the first phase only; got it later; take 'previous'")
         return self

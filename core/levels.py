@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from core import cut, latency
 from core.data import batches
 from core.data.dataset import Dataset
 from core.errors import BadInput
-from core.nested import Nested, extract
+from core.nested import Nested, consensus, extract
+from core.nested.knowledge import View
+from core.nested.masks import masked_weights
 from core.nested.proving import verify_level
 from core.networks.describe import LEVELS
 from core.networks.factors import fold
@@ -28,48 +31,73 @@ def nested_in(network: nn.Module, name: str) -> Nested:
     return Nested(network)
 
 
-def levels_of(network: nn.Module, name: str, dataset: Dataset, batch: int) -> dict[str, Any]:
-    """Every level, core first, as `python -m core levels RUN --json` prints them; `bytes`: of its parameters and buffers.
+def levels_of(
+    network: nn.Module, name: str, views: Sequence[View], batch: int, *, learn: bool = False
+) -> dict[str, Any]:
+    """Every level, core first, as `python -m core levels RUN --json` prints them; `views`: what each knows.
 
-    `consensus.average`: test accuracy of the mean of all levels' class probabilities (NestedNet-A). `bytes`: of the nested
-    network, and of n networks in files of their own.
+    `bytes`: of parameters and buffers, of the nested network, and of n networks in files of their own; `density`: weights that are
+    not zero over those of the full network. `accuracy.test` is of the level's own classes, `accuracy.extra` of an extra head's.
+    `consensus`: test accuracy of NestedNet-A and, where `learn`, of NestedNet-L (on all training images); null where one level
+    alone knows the run's classes.
     """
     nested = nested_in(network.cpu().eval(), name)
+    dataset = views[-1].dataset
     example = torch.zeros(1, *dataset.shape)
     full = extract(nested, nested.num_levels - 1).eval()
     dense = cost(full, example)
     rows = []
-    for level in range(nested.num_levels):
+    for level, view in enumerate(views):
         left = extract(nested, level).eval()
         own = cost(left, example)
         speed = None
         if level < nested.num_levels - 1:
             speed = timed(full, left, dataset, batch, dense.macs_per_image / own.macs_per_image)
         rows.append({
-            "level": level, "params": own.params, "macs": own.macs_per_image, "bytes": size(left), "density": own.params / dense.params,
-            "accuracy": {"test": cut.accuracy(left, dataset, "test")}, "speed": speed,
+            "level": level, "params": own.params, "macs": own.macs_per_image, "bytes": size(left),
+            "density": living(left) / max(1, living(full)), "classes": view.dataset.num_classes, "dataset": view.dataset.name,
+            "accuracy": accuracies(nested, level, left, views), "speed": speed,
             "certificate": verify_level(nested, level, proof_inputs(left.double(), example, dataset)).model_dump(mode="json"),
         })  # fmt: skip
     return {
         "levels": rows,
-        "consensus": {"average": average_accuracy(nested, dataset), "learned": None},
+        "consensus": agreed(nested, views, learn),
         "subset_holds": {f"{j} in {k}": holds for (j, k), holds in nested.subset_holds().items()},
         "bytes": {"nested": size(network), "separate": sum(row["bytes"] for row in rows)},
     }
 
 
-def level_of(network: nn.Module, name: str, level: int, dataset: Dataset) -> tuple[fx.GraphModule, RemovalPlan, Any]:
+def accuracies(nested: Nested, level: int, left: nn.Module, views: Sequence[View]) -> dict[str, float]:
+    """Test accuracy of a level's own classes, and of its extra head's, 0-1."""
+    found = {"test": cut.accuracy(left, views[level].dataset, "test")}
+    if not views[level].shares_classes and level in consensus.askable(nested, views):
+        found["extra"] = consensus.accuracy_of(nested, views, level)
+    return found
+
+
+def agreed(nested: Nested, views: Sequence[View], learn: bool) -> dict[str, float | None]:
+    """Test accuracy of all levels together."""
+    if len(consensus.askable(nested, views)) < 2:
+        return {"average": None, "learned": None}
+    learned = None
+    if learn:
+        learned = consensus.learned_accuracy(consensus.learn(nested, views), nested, views)
+    return {"average": consensus.average_accuracy(nested, views), "learned": learned}
+
+
+def level_of(
+    network: nn.Module, name: str, level: int, views: Sequence[View]
+) -> tuple[fx.GraphModule, RemovalPlan, Any]:
     """(network, plan, certificate) of one level, to take away. BadInput where there is no such level."""
     nested = nested_in(network.cpu().eval(), name)
+    dataset = views[-1].dataset
     example = torch.zeros(1, *dataset.shape)
     left = extract(nested, level).eval()
-    certificate = verify_level(nested, level, proof_inputs(extract(nested, level).double().eval(), example, dataset))
-    if level == nested.num_levels - 1:
-        plan, left = remove_zeros(fold(left), example)
-    else:
-        plan = nested.inner[level].plan
-    assert isinstance(left, fx.GraphModule)
-    return left, plan, certificate
+    inputs = proof_inputs(extract(nested, level).double().eval(), example, dataset)
+    if isinstance(left, fx.GraphModule):
+        return left, nested.inner[level].plan, verify_level(nested, level, inputs)
+    plan, compact = remove_zeros(fold(left), example)
+    return compact, plan, verify_level(nested, level, inputs, compact, plan.nothing_removed)
 
 
 def timed(full: nn.Module, left: nn.Module, dataset: Dataset, batch: int, promised: float) -> dict[str, Any]:
@@ -78,17 +106,11 @@ def timed(full: nn.Module, left: nn.Module, dataset: Dataset, batch: int, promis
     return latency.measure(full, left, images.cpu(), promised, budget_s=TIMED_S).model_dump(mode="json")
 
 
-@torch.inference_mode()
-def average_accuracy(nested: Nested, dataset: Dataset) -> float:
-    """Test accuracy of the mean of the levels' class probabilities, 0-1."""
-    networks = [nested.at(level).eval() for level in range(nested.num_levels)]
-    right = 0
-    for images, labels in batches(dataset.test, dataset, 500, train=False):
-        mean: Tensor = torch.stack([network(images.cpu()).softmax(1) for network in networks]).mean(0)
-        right += int((mean.argmax(1) == labels.cpu()).sum())
-    return right / len(dataset.test.labels)
-
-
 def size(network: nn.Module) -> int:
     """Bytes of parameters and buffers."""
     return sum(t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers()))
+
+
+def living(network: nn.Module) -> int:
+    """Weights of convolutions and linear layers that are not zero."""
+    return sum(int(weight.count_nonzero()) for weight in masked_weights(network).values())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from core.level_settings import Level, check_levels
+from core.settings import Frozen, setting
+
+__all__ = ["Frozen", "Kind", "Level", "Method", "Phase", "Steer", "setting"]
 
 Kind = Literal["filter", "channel", "shape", "kernel2d", "layer", "group", "block", "weight"]
-Method = Literal["sss", "ssl", "slimming", "l1", "prune", "nested", "dense"]
+Method = Literal["sss", "ssl", "slimming", "l1", "prune", "masks", "nested", "dense"]
 Solver = Literal["default", "modified-apg", "apg", "ista", "subgradient", "proximal", "paper"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle"]
 StrengthSchedule = Literal["constant", "ramp", "geometric"]
@@ -23,6 +28,9 @@ SSL_PAPER = "Wen et al., NIPS 2016, arXiv 1608.03665"
 SLIMMING_PAPER = "Liu et al., ICCV 2017, arXiv 1708.06519"
 DEPGRAPH_PAPER = "Fang et al., CVPR 2023, arXiv 2301.12900"
 NESTED_PAPER = "Kim et al., CVPR 2018, arXiv 1712.03781"
+SLIMMABLE_PAPER = "Yu et al., ICLR 2019, arXiv 1812.08928"
+US_PAPER = "Yu & Huang, ICCV 2019, arXiv 1903.05134"
+KD_PAPER = "Hinton et al., 2015, arXiv 1503.02531"
 L1_PAPER = "Li et al., ICLR 2017, arXiv 1608.08710"
 
 # What a method may learn (or prune), and how it may be solved; the first solver is the method's own.
@@ -32,6 +40,7 @@ METHOD_KINDS: dict[str, tuple[str, ...]] = {
     "slimming": ("filter",),
     "l1": ("weight",),
     "prune": ("filter", "weight"),
+    "masks": (),
     "nested": (),
     "dense": (),
 }
@@ -42,26 +51,10 @@ METHOD_SOLVERS: dict[str, tuple[str, ...]] = {
     "slimming": ("subgradient",),
     "l1": ("proximal", "paper"),
     "prune": (),
+    "masks": (),
     "nested": (),
     "dense": (),
 }
-
-
-class Frozen(BaseModel):
-    """Base of all settings: immutable, no unknown keys, no NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def setting(default: Any, title: str, help: str, *, unit: str = "", source: str = "", **rules: Any) -> Any:
-    return Field(default, title=title, description=help, json_schema_extra={"unit": unit, "source": source}, **rules)
-
-
-class Level(Frozen):
-    """A network inside the full one: its share of the channels of each layer, and of the blocks of each stage, 0-1."""
-
-    width: float = Field(1.0, gt=0, le=1)
-    depth: float = Field(1.0, gt=0, le=1)
 
 
 class Phase(Frozen):
@@ -72,7 +65,8 @@ class Phase(Frozen):
         "sss",
         "Method",
         "sss: scaling factors; ssl: group lasso on weights; slimming: L1 on the norms' scales; l1: L1 on single weights; "
-        "prune: the least important go; dense: the control, or fine-tuning.",
+        "prune: the least important go; masks: a mask for single weights is found; nested: networks in one; dense: the control, "
+        "or fine-tuning.",
     )
     solver: Solver = setting(
         "default",
@@ -216,15 +210,84 @@ class Phase(Frozen):
         le=1,
         source=SLIMMING_PAPER,
     )
+    tau: float | None = setting(
+        None,
+        "Threshold (tau)",
+        "masks keeps the weights above this in size, one number for all layers; what falls below it does not come back.",
+        ge=0,
+        le=100,
+        source=NESTED_PAPER,
+    )
+    compression: float = setting(
+        1.0,
+        "Compression",
+        "In place of tau: masks keeps one of so many weights, the largest.",
+        ge=1,
+        le=1e6,
+        source=NESTED_PAPER,
+    )
+    mask_gradient: Literal["detached", "implicit"] = setting(
+        "detached",
+        "Gradient of the mask",
+        "detached: the mask is 0 or 1 and has no gradient; implicit: the paper's differentiable tanh(1e5 max(|W| - tau, 0)).",
+        source=NESTED_PAPER,
+    )
     levels: tuple[Level, ...] = setting(
         (),
         "Levels",
-        "The networks inside one another, core first: shares of channels (width) and blocks (depth); the last is the full one.",
+        "The networks inside one another, core first; the last is the full one. Each keeps a share of channels (width) and blocks "
+        "(depth), or one of `compression` weights; it may have labels or a data set of its own.",
         source=NESTED_PAPER,
     )
     first_whole: bool = setting(
         False, "First layer whole", "Every level has the whole first convolution.", source=NESTED_PAPER
     )
+    order: Literal["leading", "learned"] = setting(
+        "leading",
+        "Order of channels",
+        "Which channels and blocks a level keeps: the first, or those of most effect in the weights that the phase starts from.",
+    )
+    masks: Literal["magnitude", "found", "random"] = setting(
+        "magnitude",
+        "Masks",
+        "Of levels that keep weights: the largest when the phase begins; those that phases of the method masks found; or drawn at "
+        "random (the control).",
+        source=NESTED_PAPER,
+    )
+    level_norms: Literal["own", "shared", "recalibrated"] = setting(
+        "own",
+        "Norms of the levels",
+        "BatchNorm of each level: its own; the full network's; or the full one's scale and shift with statistics of its own, taken "
+        "anew at the end.",
+        source=SLIMMABLE_PAPER,
+    )
+    own_heads: bool = setting(
+        False, "Heads of their own", "Every level has its own last linear layer.", source=NESTED_PAPER
+    )
+    distill: bool = setting(
+        False,
+        "In-place distillation",
+        "Inner levels learn from the full level's class probabilities in place of the labels.",
+        source=US_PAPER,
+    )
+    sandwich: bool = setting(
+        False,
+        "Sandwich",
+        "A step trains the core, the full level and one level between, drawn.",
+        source=US_PAPER,
+    )
+    alone: int | None = setting(
+        None, "Level alone", "Trains this one level and no other: the control that a nested level is compared with."
+    )
+    soft_targets: float = setting(
+        0.0,
+        "Soft targets",
+        "Share of the loss that is taken from the class probabilities of the source run's network, the teacher; 0: none.",
+        ge=0,
+        le=1,
+        source=KD_PAPER,
+    )
+    temperature: float = setting(4.0, "Temperature", "Of the teacher's soft targets.", gt=0, le=1000, source=KD_PAPER)
     weight_decay: float | None = setting(None, "Weight decay here", "Weight decay of this phase; empty: the run's.")
     warmup: float = setting(
         0.0, "Warm-up", "Fraction of the phase over which the learning rate rises from a tenth.", ge=0, lt=1
@@ -268,12 +331,13 @@ class Phase(Frozen):
             raise ValueError(
                 f"joint must be empty unless ssl learns filters or layers; got {list(self.joint)} with {self.method}"
             )
-        if self.method == "nested" and (
-            len(self.levels) < 2 or (self.levels[-1].width, self.levels[-1].depth) != (1, 1)
-        ):
+        if self.method == "nested":
+            check_levels(self.levels, self.alone)
+        if self.tau is not None and self.compression > 1:
+            raise ValueError("tau must be empty where compression is given; got both; leave one out")
+        if self.method == "masks" and self.tau is None and self.compression == 1:
             raise ValueError(
-                "levels must be two or more for nested, core first, and end with the full network, width 1 and depth 1; "
-                f"got {len(self.levels)}"
+                "compression must be above 1 for masks, or tau given; got neither; for example compression=2"
             )
         if self.levels and self.method != "nested":
             raise ValueError(

@@ -12,6 +12,7 @@ from core.data import load
 from core.data.dataset import Dataset
 from core.errors import BadInput
 from core.methods import start
+from core.nested.knowledge import views_of
 from core.networks.factors import fold
 from core.own import network_for, put_weights
 
@@ -24,7 +25,9 @@ def trained_network(
     config = RunConfig.model_validate(facts["config"])
     dataset = dataset or load(config.dataset, data)
     network = network_for(config.network, dataset, config.seed, file.absolute().parents[2])
-    method = start(config.phases[facts["phase"]], network, config.momentum, config.weight_decay)
+    phase = config.phases[facts["phase"]]
+    views = views_of(phase.levels, dataset, data)
+    method = start(phase, network, config.momentum, config.weight_decay, views=views)
     weights = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items() if name.startswith("weights/")}
     put_weights(method.network, weights, str(file))
     return method.network.eval(), config, dataset, facts["epoch"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ from core.anew import draw_shape
 from core.config import Phase, RunConfig
 from core.controls import Controls, Request
 from core.data import batches, load
+from core.data.dataset import Dataset
 from core.levels import levels_of
 from core.methods import all_sites, start
 from core.methods.base import MethodRun
+from core.nested.knowledge import views_of
 from core.networks.remaining import macs_left
 from core.own import draw_anew, layout_of, network_for
 from core.schedules import lr_at, strength_factor
+from core.teaching import with_soft_targets
 from core.trained import source_weights
 from core.watching import collapses, evaluate
 
@@ -59,7 +62,7 @@ class Training:
     """The state of one run: where it stands, its network, its method, its sources of randomness."""
 
     def __init__(self, config: RunConfig, folder: Path | None, data: Path | None, controls: Controls) -> None:
-        self.dataset = load(config.dataset, data)
+        self.dataset, self.data = load(config.dataset, data), data
         root = None if folder is None else folder.absolute().parent
         self.network = network_for(config.network, self.dataset, config.seed, root)
         self.layout = layout_of(config.network, self.network).as_json()
@@ -75,6 +78,7 @@ class Training:
         self.step = self.epoch = self.phase_index = self.epoch_in_phase = 0
         self.collapsed: set[str] = set()
         self.method: MethodRun
+        self.teacher: nn.Module | None
         self.rate = self.measuring_s = self.training_s = 0.0
 
     # the run
@@ -122,7 +126,8 @@ class Training:
         if index or fresh:
             shape = self._weights_to_start_from(index)
         self.network = self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.method = start(self.phase, self.network, self.config.momentum, self.config.weight_decay, self.sites)
+        views = views_of(self.phase.levels, self.dataset, self.data)
+        self.method = start(self.phase, self.network, self.config.momentum, self.config.weight_decay, self.sites, views)
         self.optimizer = torch.optim.SGD(
             self.method.parameter_groups(),
             lr=self.phase.lr,
@@ -131,6 +136,9 @@ class Training:
             foreach=True,
         )
         self.method.frozen |= {name: mask.to(self.device) for name, mask in shape.items()}
+        self.teacher = None
+        if self.phase.soft_targets:
+            self.teacher = source_weights(self.folder, self.config.source, self.config, self.dataset).eval()
         self.average = [tensor.clone() for tensor in averaged_tensors(self.network)] if self.phase.ema else []
         return {}
 
@@ -139,6 +147,7 @@ class Training:
         if self.average:
             with torch.no_grad():
                 torch._foreach_copy_(averaged_tensors(self.network), self.average)
+        self.method.recalibrate_(lambda: batches(self.dataset.train, self.dataset, self.config.batch_size, train=False))
         self.method.finish_()
 
     @property
@@ -170,6 +179,7 @@ class Training:
     def _epoch(self) -> Iterator[ev.Event]:
         began, self.measuring_s = time.perf_counter(), 0.0
         self.network.train()
+        self.method.begin_epoch(self._feed)
         loss_sum, right = torch.zeros((), device=self.device), torch.zeros((), dtype=torch.int64, device=self.device)
         seen, last_word = 0, began
         for images, labels in batches(
@@ -223,10 +233,7 @@ class Training:
             torch.default_generator.manual_seed((self.config.seed << 32) + self.step)
         self.method.at_(progress)
         self.method.gradient_elsewhere_(lambda: self._pass_elsewhere(images, labels))
-        levels = self.method.levels()
-        for level in levels:  # one level's activations in memory at a time; gradients of what they share add up
-            logits, loss = self._loss(level, images, labels)
-            (loss / len(levels)).backward()
+        logits, loss = self.method.backward_(self._loss, images, labels)
         strength = strength_factor(self.phase, progress)
         self.method.before_step_(lr, strength)
         self.optimizer.step()
@@ -237,10 +244,23 @@ class Training:
         self.step += 1
         return loss.detach(), (logits.argmax(1) == labels).sum()
 
-    def _loss(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _loss(self, network: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            logits = network(images)
-            return logits, F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
+            logits = network(images).float()
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+            if self.teacher is not None:
+                with torch.no_grad():
+                    told = self.teacher(images).float()
+                loss = with_soft_targets(loss, logits, told, self.phase)
+            return logits, loss
+
+    def _feed(self, dataset: Dataset, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Augmented training batches of another data set, without end; the same in every run of this seed and epoch."""
+        draw = torch.Generator().manual_seed(self.config.seed + 7919 * (self.epoch + 1) + number)
+        while True:
+            yield from batches(
+                dataset.train, dataset, self.config.batch_size, generator=draw, train=True, augment=self.config.augment
+            )
 
     def _pass_elsewhere(self, images: Tensor, labels: Tensor) -> None:
         """A second pass that only leaves gradients: the norms' statistics stay as they were."""
@@ -272,7 +292,9 @@ class Training:
 
     def _observe(self, train: tuple[float, float, float] | None) -> Iterator[ev.Event]:
         """Accuracy, structure and collapses after an epoch (or, with None, before the first)."""
-        watched = [evaluate(level, self.dataset, self.config) for level in self.method.levels()]
+        views = self.method.level_views()
+        known = [view.dataset for view in views] or [self.dataset]
+        watched = [evaluate(network, known[i], self.config) for i, network in enumerate(self.method.levels())]
         val_loss, val_accuracy = watched[-1]
         survival = self.method.survival()
         counts = self.method.counts(survival)
@@ -383,8 +405,9 @@ class Training:
         counts = self.method.counts(self.method.survival())
         rows = [{"site": s.site, "kind": s.kind, "alive": counts[s.site], "total": s.total} for s in self.method.sites]
         result["accuracy"]["val"] = evaluate(self.network, self.dataset, self.config)[1]
-        if self.phase.method == "nested":
-            result |= levels_of(trained, "this run", self.dataset, self.config.batch_size)
+        if self.phase.method == "nested" and self.phase.alone is None:
+            views = self.method.level_views()
+            result |= levels_of(trained, "this run", views, self.config.batch_size, learn=True)
         if self.learned is not None:  # what was learned is cut as it is, exactly; fine-tuning came after
             result["accuracy"] |= {
                 "test": self.learned, "compact": self.learned, "finetuned": result["accuracy"]["compact"],

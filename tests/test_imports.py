@@ -12,6 +12,8 @@ LAYERS = [
         "atomic",
         "papers",
         "phases",
+        "settings",
+        "level_settings",
         "overlaps",
         "config",
         "events",
@@ -28,7 +30,7 @@ LAYERS = [
     {"methods"},
     {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
     | {"forms", "headline_forms", "headline", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"}
-    | {"own", "anew", "standing", "levels"},
+    | {"own", "anew", "standing", "levels", "teaching"},
     {"runs"},
     {"cli_shared", "cli_data", "cli_knife", "cli_train", "cli_sweep", "cli_headline", "cli_levels", "cli", "__main__"},
 ]

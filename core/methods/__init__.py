@@ -8,11 +8,13 @@ from torch import nn
 
 from core.methods.base import MethodRun
 from core.methods.dense import Dense
+from core.methods.masks import MaskSearch
 from core.methods.nested import NestedNet
 from core.methods.prune import Prune
 from core.methods.slimming import NetworkSlimming
 from core.methods.ssl import StructuredSparsityLearning, watched_sites
 from core.methods.sss import SparseStructureSelection
+from core.nested.knowledge import View
 from core.networks.describe import Structure, structures_of
 from core.phases import Phase
 
@@ -22,16 +24,28 @@ METHODS: dict[str, type[MethodRun]] = {
     "slimming": NetworkSlimming,
     "l1": StructuredSparsityLearning,
     "prune": Prune,
+    "masks": MaskSearch,
     "nested": NestedNet,
     "dense": Dense,
 }
 
 
 def start(
-    phase: Phase, network: nn.Module, momentum: float, weight_decay: float, sites: list[Structure] | None = None
+    phase: Phase,
+    network: nn.Module,
+    momentum: float,
+    weight_decay: float,
+    sites: list[Structure] | None = None,
+    views: Sequence[View] = (),
 ) -> MethodRun:
-    """The method of `phase`, installed in `network` (in place: it may replace modules). `sites`: what it is to watch."""
-    method = METHODS[phase.method](phase, network, momentum, weight_decay)
+    """The method of `phase`, installed in `network` (in place: it may replace modules).
+
+    `sites`: what it is to watch. `views`: what each level of a nested phase knows.
+    """
+    if phase.method == "nested":
+        method: MethodRun = NestedNet(phase, network, momentum, weight_decay, views)
+    else:
+        method = METHODS[phase.method](phase, network, momentum, weight_decay)
     if sites is not None:
         method.sites = sites
     return method

@@ -6,16 +6,20 @@ it does to weights after a step. Everything hard (cutting, proving, counting) is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+from core.data.dataset import Dataset
 from core.methods.freezing import frozen_masks
 from core.methods.survival import Survival, survival
+from core.nested.knowledge import View
 from core.networks.describe import Structure, structures_of
 from core.networks.factors import fold
 from core.phases import Phase
+
+LossOf = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class MethodRun:
@@ -44,6 +48,22 @@ class MethodRun:
     def levels(self) -> list[nn.Module]:
         """The networks that are trained together, core first; the last is the whole one, and mostly the only one."""
         return [self.network]
+
+    def level_views(self) -> list[View]:
+        """What each of these networks knows, where it is not the run's data set."""
+        return []
+
+    def begin_epoch(self, feed: Callable[[Dataset, int], Iterator[tuple[Tensor, Tensor]]]) -> None:
+        """Told before each epoch, with a way to batches of other data sets."""
+
+    def backward_(self, loss_of: LossOf, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One backward pass: `loss_of(network, images, labels)` gives (scores, loss), which this returns."""
+        logits, loss = loss_of(self.network, images, labels)
+        loss.backward()
+        return logits, loss
+
+    def recalibrate_(self, draw: Callable[[], Iterator[tuple[Tensor, Tensor]]]) -> None:
+        """When the phase is over: take statistics anew where a method wants that; `draw` gives training images."""
 
     def at_(self, progress: float) -> None:
         """Told before each step how much of the phase is done, 0-1."""

@@ -1,71 +1,84 @@
 """n networks in one: levels share the weights of the full network, each in an ordinary network of its own shape.
 
-A level is what the knife makes of the full network without the units it lacks; its weights are tied: pieces of the full
-network's, cut anew at every pass, so that gradients of all levels meet in one place. Batch norms are each level's own
-(statistics and affine parameters), unless shared.
+A level's weights are tied: parts of the full network's, taken anew at every pass, so that gradients of all levels meet in one
+place. Its batch norms are its own (statistics and affine parameters), unless shared; its last layer may be.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from core.errors import BadInput
-from core.nested.scheduling import Schedule, absent, elements
-from core.networks.describe import LEVELS, without_levels
-from core.structure.build import Origin
-from core.structure.need import mark_needs
-from core.structure.outlining import described
+from core.nested.ties import Tie
+from core.networks.describe import LEVELS, MASKS
 from core.structure.plan import RemovalPlan
-from core.structure.provenance import provenance
-from core.structure.surgery import built, flow_of
-from core.structure.trace import Example, Traced, trace
-from core.structure.values import Flow
-from core.structure.zeros import plan_traced
-
-NORMS = nn.modules.batchnorm._BatchNorm
 
 
 @dataclass(frozen=True)
-class Tie:
-    """A level's parameter as a piece of the full network's parameter `source`: its elements (Long, in the piece's shape)."""
+class OwnHead:
+    """A level's own last linear layer: its path, and which inputs of the full one's it reads (Long)."""
 
-    source: str
-    elements: Tensor
-    leading: bool = False  # the piece is the first rows, columns, ... of the full tensor
-
-    def of(self, full: Tensor) -> Tensor:
-        """The piece, differentiable; where it is leading, a view."""
-        if self.leading:
-            return full[tuple(slice(size) for size in self.elements.shape)]
-        return full.flatten()[self.elements]
+    path: str
+    columns: Tensor
 
 
 class Level(nn.Module):
-    """A level below the full one: a network whose tied parameters come from outside.
+    """A level below the full one: a network whose tied parameters (and buffers) come from outside.
 
-    `plan`: the units of the full network that it lacks. `channels`: of each of its norms, which of the full norm's it has.
+    `plan`: the units of the full network that it lacks. `channels`: of each of its own norms, which of the full norm's it has.
+    `head`: its own last layer; `extra`: a second one for the run's classes, which learns from features that it does not change.
     """
 
     def __init__(
-        self, network: nn.Module, plan: RemovalPlan, ties: Mapping[str, Tie], channels: Mapping[str, Tensor]
+        self,
+        network: nn.Module,
+        plan: RemovalPlan,
+        ties: Mapping[str, Tie],
+        channels: Mapping[str, Tensor],
+        head: OwnHead | None = None,
+        extra: nn.Linear | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.plan, self.ties, self.channels = network, plan, dict(ties), dict(channels)
-        for name in ties:  # no longer parameters of its own
-            home, _, last = name.rpartition(".")
-            delattr(network.get_submodule(home), last)
-            setattr(network.get_submodule(home), last, None)
+        self.network, self.plan, self.ties, self.channels, self.head = network, plan, dict(ties), dict(channels), head
+        self.extra = extra
+        self.places: list[tuple[nn.Module, str, Tie]] = []
+        for name, tie in ties.items():  # no longer parameters of its own
+            module, last = home_of(network, name)
+            delattr(module, last)
+            module.__dict__[last] = None
+            self.places.append((module, last, tie))
 
     def forward(self, x: Tensor, shared: Mapping[str, Tensor]) -> Tensor:
-        return functional_call(
-            self.network, {name: tie.of(shared[tie.source]) for name, tie in self.ties.items()}, (x,)
+        return self.with_tensors(x, [tie.of(shared[tie.source]) for _, _, tie in self.places])
+
+    def with_tensors(self, x: Tensor, tensors: Iterable[Tensor]) -> Tensor:
+        """A pass with these tensors in the tied places."""
+        try:
+            for (module, last, _), tensor in zip(self.places, tensors, strict=True):
+                module.__dict__[last] = tensor
+            return cast(Tensor, self.network(x))
+        finally:
+            for module, last, _ in self.places:
+                module.__dict__[last] = None
+
+    def both(self, x: Tensor, shared: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The level's answers, and those of its extra head, which sees what the own one sees."""
+        if self.head is None or self.extra is None:
+            raise BadInput("a level must have an extra head to answer twice; this one has none")
+        seen: list[Tensor] = []
+        hook = self.network.get_submodule(self.head.path).register_forward_pre_hook(
+            lambda _, inputs: seen.append(inputs[0])
         )
+        try:
+            answers = self(x, shared)
+        finally:
+            hook.remove()
+        return answers, self.extra(seen[0].detach())
 
 
 class Nested:
@@ -79,6 +92,7 @@ class Nested:
         self.full = full
         if inner:
             full.add_module(LEVELS, nn.ModuleList(inner))
+        self._homes = {name: home_of(full, name) for name in own_tensors(full)}
 
     @property
     def inner(self) -> list[Level]:
@@ -89,8 +103,8 @@ class Nested:
         return len(self.inner) + 1
 
     def shared(self) -> dict[str, Tensor]:
-        """The full network's own parameters by name."""
-        return {name: p for name, p in self.full.named_parameters() if not name.startswith(f"{LEVELS}.")}
+        """The full network's own parameters and buffers by name."""
+        return {name: getattr(module, last) for name, (module, last) in self._homes.items()}
 
     def at(self, level: int) -> nn.Module:
         """A level as a module to call, in place: it sees every later change of the weights. BadInput for no level."""
@@ -108,18 +122,16 @@ class Nested:
         }
 
     def held(self, level: int) -> dict[str, Tensor]:
-        """By shared parameter: which of its elements a level has (bool, flat)."""
-        shared = {name: p for name, p in self.shared().items() if self.is_shared(name)}
+        """By parameter of the full network that some inner level is tied to: which of its elements a level has (bool, flat)."""
+        parameters = dict(self.full.named_parameters())
+        tied = {tie.source for other in self.inner for tie in other.ties.values() if tie.source in parameters}
         if level == self.num_levels - 1:
-            return {name: torch.ones(p.numel(), dtype=torch.bool) for name, p in shared.items()}
-        out = {name: torch.zeros(p.numel(), dtype=torch.bool) for name, p in shared.items()}
+            return {name: torch.ones(parameters[name].numel(), dtype=torch.bool) for name in tied}
+        out = {name: torch.zeros(parameters[name].numel(), dtype=torch.bool) for name in tied}
         for tie in self.inner[level].ties.values():
-            out[tie.source][tie.elements.flatten()] = True
+            if tie.source in out:
+                out[tie.source] |= tie.held(parameters[tie.source])
         return out
-
-    def is_shared(self, name: str) -> bool:
-        """Whether some inner level is tied to that parameter of the full network."""
-        return any(tie.source == name for level in self.inner for tie in level.ties.values())
 
 
 class InPlace(nn.Module):
@@ -134,76 +146,13 @@ class InPlace(nn.Module):
         return self.own(x, self.nested.shared())
 
 
-def nest(full: nn.Module, example: Example, schedules: Sequence[Schedule]) -> Nested:
-    """The levels of `schedules`, core first, in `full`, which is the last level and is not listed. TraceError, BadInput.
-
-    Levels are found by following a copy without zeros: what is zero by chance in `full` does not shape them.
-    """
-    model = without_zeros(full)
-    outline = described(model, example).outline
-    inner = []
-    for schedule in schedules:
-        traced = trace(model, example)
-        plan = plan_traced(traced, masked=absent(flow_of_nothing(traced), outline, schedule))
-        network, origins = built(plan, flow_of(plan, traced), trains=True)
-        fresh_norms(network)
-        inner.append(Level(network, plan, *ties_of(model, network, origins)))
-    return Nested(full, inner)
+def home_of(network: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module that has the parameter or buffer `name`, and what it calls it."""
+    path, _, last = name.rpartition(".")
+    return network.get_submodule(path), last
 
 
-def extract(nested: Nested, level: int) -> nn.Module:
-    """A level as a network of its own, which shares no memory with the nested one: plain torch modules, weights cut out."""
-    nested.at(level)  # says what levels there are
-    if level == nested.num_levels - 1:
-        return without_levels(copy.deepcopy(nested.full))
-    inner, shared = nested.inner[level], nested.shared()
-    network = copy.deepcopy(inner.network)
-    with torch.no_grad():
-        for name, tie in inner.ties.items():
-            home, _, last = name.rpartition(".")
-            setattr(network.get_submodule(home), last, nn.Parameter(tie.of(shared[tie.source]).clone()))
-    return network
-
-
-def ties_of(
-    model: nn.Module, network: nn.Module, origins: Mapping[str, Origin]
-) -> tuple[dict[str, Tie], dict[str, Tensor]]:
-    """(ties, channels of norms): where a cut network's parameters come from; those of norms are its own."""
-    full = dict(model.named_parameters())
-    norms = {path for path, module in network.named_modules() if isinstance(module, NORMS)}
-    ties, channels = {}, {}
-    for name, parameter in network.named_parameters():
-        origin = origins[name]
-        numbers = origin.cut(elements(full[origin.source])).reshape(parameter.shape).long()
-        if (home := name.rpartition(".")[0]) in norms:
-            channels[home] = numbers
-        else:
-            whole = elements(full[origin.source]).long()
-            same = whole.ndim == numbers.ndim and torch.equal(whole[tuple(map(slice, numbers.shape))], numbers)
-            ties[name] = Tie(origin.source, numbers, same)
-    return ties, channels
-
-
-def fresh_norms(network: nn.Module) -> None:
-    """A level's norms begin as any do: they have seen nothing."""
-    for module in network.modules():
-        if isinstance(module, NORMS):
-            module.reset_parameters()
-
-
-@torch.no_grad()
-def without_zeros(full: nn.Module) -> nn.Module:
-    """A copy in which nothing is zero or one by chance: what a level lacks follows from its schedule alone."""
-    model = without_levels(copy.deepcopy(full)).cpu().eval()
-    draw = torch.Generator().manual_seed(0)
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point():
-            tensor.uniform_(0.5, 1.5, generator=draw)
-    return model
-
-
-def flow_of_nothing(traced: Traced) -> Flow:
-    """The network as it is, nothing masked."""
-    flow = provenance(traced, {}, {})
-    mark_needs(flow)
-    return flow
+def own_tensors(full: nn.Module) -> list[str]:
+    """Names of the full network's own parameters and buffers."""
+    names = [name for name, _ in (*full.named_parameters(), *full.named_buffers())]
+    return [name for name in names if not name.startswith((f"{LEVELS}.", f"{MASKS}."))]

@@ -1,16 +1,17 @@
 """Channel and layer scheduling: which filters and blocks a level does without (Kim et al., CVPR 2018, sections 3.3 and 3.4).
 
-A level has the leading channels of every layer and the first blocks of every stage. The class scores are nobody's to split,
-nor are the image's channels.
+A level has the leading channels of every layer and the first blocks of every stage; or the first in an order that was learned. The
+class scores are nobody's to split, nor are the image's channels.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.errors import BadInput
 from core.networks.describe import Outline
@@ -28,12 +29,15 @@ from core.structure.values import CONST, Flow
 class Schedule:
     """What a level keeps: `width`, the share of channels, and `depth`, the share of the blocks of each stage, both 0-1.
 
-    `whole`: layers that every level has in full (the first convolution, in the paper's distillation setting).
+    `whole`: layers that every level has in full (the first convolution, in the paper's distillation setting). `order`: units by
+    site, `blocks`: blocks by stage, in the order in which levels take them; as they stand where nothing is said.
     """
 
     width: float = 1.0
     depth: float = 1.0
     whole: tuple[str, ...] = ()
+    order: Mapping[str, Tensor] = field(default_factory=dict)
+    blocks: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("width", "depth"):
@@ -51,8 +55,8 @@ def absent(flow: Flow, outline: Outline, schedule: Schedule) -> Sites:
             continue
         kept = leading(total, schedule.width, calls[0].module)
         if kept < total:
-            gone[site] = list(range(kept, total))
-    for last in dropped(outline, schedule.depth):
+            gone[site] = beyond(schedule.order.get(site), kept, total, calls[0].module)
+    for last in dropped(outline, schedule):
         site = next(site for site in layers(flow) if site.rpartition("/")[0] == last)
         gone[site] = list(range(layers(flow)[site][0].width))
     return without_shifts(flow.traced, silent(flow, gone))
@@ -80,15 +84,28 @@ def leading(total: int, width: float, module: nn.Module | None) -> int:
     return max(1, math.ceil(round(width * total / unit, 9))) * unit
 
 
-def dropped(outline: Outline, depth: float) -> list[str]:
+def beyond(order: Tensor | None, kept: int, total: int, module: nn.Module | None) -> list[int]:
+    """The units that a level lacks, `kept` it has; of conv groups whole ones, by their first unit in the order."""
+    if order is None:
+        return list(range(kept, total))
+    groups = 1 if module is None else num_groups(module)
+    if 1 < groups < total:
+        per = total // groups
+        first = list(dict.fromkeys((order // per).tolist()))[kept // per :]
+        return sorted(group * per + i for group in first for i in range(per))
+    return sorted(order[kept:].tolist())
+
+
+def dropped(outline: Outline, schedule: Schedule) -> list[str]:
     """The last layers of the branches that a level lacks: of each stage's blocks all but the first, rounded, at least one.
 
     Only blocks whose input goes on unchanged can be left out.
     """
     out = []
-    for _, blocks in outline.stages:
-        kept = max(1, round(depth * len(blocks)))
-        out += [block.convs[-1] for block in blocks[kept:] if block.skip == "identity"]
+    for stage, blocks in outline.stages:
+        kept = max(1, round(schedule.depth * len(blocks)))
+        order = schedule.blocks.get(stage, range(len(blocks)))
+        out += [blocks[i].convs[-1] for i in sorted(order[kept:]) if blocks[i].skip == "identity"]
     return out
 
 

@@ -63,12 +63,14 @@ class OwnDescription:
 
 OWN = "_espalier_description"
 LEVELS = "nested_levels"  # where a network keeps the levels inside it
+MASKS = "nested_masks"  # and what is known of its single weights
 
 
 def without_levels(network: Any) -> Any:
     """The network itself, in place, without the levels that a nested one keeps inside."""
-    if hasattr(network, LEVELS):
-        delattr(network, LEVELS)
+    for name in (LEVELS, MASKS):
+        if hasattr(network, name):
+            delattr(network, name)
     return network
 
 

@@ -16,6 +16,7 @@ from core.data.dataset import Dataset
 from core.errors import WrongMoment
 from core.forms import check_suffix, write_form
 from core.levels import level_of, levels_of
+from core.nested.knowledge import views_of
 from core.networks.factors import fold
 from core.runs.folder import RunFolder, write_atomically
 from core.structure import cost
@@ -62,17 +63,20 @@ def levels_of_run(folder: RunFolder, data: Path | None) -> dict[str, Any]:
     """The levels of a nested run's newest network; the document `levels --json` prints."""
     network, config, dataset, epoch = newest(folder, data)
     conditions.prepare_process(conditions.fixed(config, 0))
-    return {"run": folder.path.name, "epoch": epoch, **levels_of(network, folder.path.name, dataset, config.batch_size)}
+    views = views_of(config.phases[-1].levels, dataset, data)
+    return {"run": folder.path.name, "epoch": epoch, **levels_of(network, folder.path.name, views, config.batch_size)}
 
 
 def extract_of(folder: RunFolder, level: int, output: Path, data: Path | None) -> dict[str, Any]:
     """Write a level of `folder`'s newest network to `output`; the document `extract --json` prints. BadInput for no level."""
     check_suffix(output)
     network, config, dataset, epoch = newest(folder, data)
-    left, plan, certificate = level_of(network, folder.path.name, level, dataset)
+    views = views_of(config.phases[-1].levels, dataset, data)
+    left, plan, certificate = level_of(network, folder.path.name, level, views)
     example = torch.zeros(1, *dataset.shape)
     about = {
         "run": folder.path.name, "epoch": epoch, "level": level, "network": config.network, "dataset": config.dataset,
+        "class_names": list(views[level].dataset.class_names),
     }  # fmt: skip
     form = write_form(output, left, example, source=about, plan=plan, certificate=certificate)
     pair = {"dense": cost(fold(network).eval(), example), "compact": cost(left, example)}

@@ -72,7 +72,9 @@ def check_levels(levels: Sequence[Level], alone: int | None) -> None:
                 f"levels must have compressions that fall, or taus that fall, core first; got {steps}; as in 3, 2 and 1"
             )
     if alone is not None and any(level.labels or level.dataset for level in levels):
-        raise ValueError("alone must be empty where a level has classes of its own; got both; take their data set for the run")
+        raise ValueError(
+            "alone must be empty where a level has classes of its own; got both; take their data set for the run"
+        )
     if alone is not None and not 0 <= alone < len(levels):
         raise ValueError(f"alone must be a level, 0 (core) to {len(levels) - 1} (full); got {alone}")
 

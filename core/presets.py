@@ -6,8 +6,9 @@ from typing import Any, get_args
 
 from core.config import Frozen, Kind, Phase, RunConfig
 from core.errors import one_of
+from core.level_settings import Level
+from core.nested_presets import NESTED_PRESETS, joint
 from core.paper_presets import PAPER_PRESETS, baseline, finetuning, learning
-from core.phases import Level
 
 
 class Preset(Frozen):
@@ -39,17 +40,6 @@ _SHAPES = Phase(
 )  # fmt: skip
 
 
-_NESTED = Phase(
-    name="joint training",
-    method="nested",
-    kinds=(),
-    epochs=60,
-    lr=0.1,
-    lr_schedule="one-cycle",
-    levels=(Level(width=0.5, depth=1.0), Level(width=1.0, depth=1.0)),
-)
-
-
 def _dense(phase: Phase) -> Phase:
     """The same stretch without structure learning; it freezes nothing, and goes on from what was there."""
     none = {f"strength_{kind}": 0.0 for kind in get_args(Kind)}
@@ -58,6 +48,10 @@ def _dense(phase: Phase) -> Phase:
         "solver": "default",
         "joint": (),
         "levels": (),
+        "masks": "magnitude",
+        "alone": None,
+        "compression": 1.0,
+        "tau": None,
         "freeze": "nothing",
         **none,
     }
@@ -102,7 +96,7 @@ PRESETS: tuple[Preset, ...] = (
         title="Digits: two networks in one",
         minutes=1,
         say="NestedNet: a ResNet-20 and, inside it, one with half of its channels, trained together; take either away.",
-        config=RunConfig(preset="digits-nested", batch_size=128, phases=(_NESTED,)),
+        config=RunConfig(preset="digits-nested", batch_size=128, phases=(joint(60, (Level(width=0.5), Level())),)),
     ),
     Preset(
         name="shapes-sss",
@@ -113,7 +107,7 @@ PRESETS: tuple[Preset, ...] = (
     ),
     *(
         Preset(name=name, title=title, say=say, minutes=minutes, config=config)
-        for name, title, say, minutes, config in PAPER_PRESETS
+        for name, title, say, minutes, config in (*NESTED_PRESETS, *PAPER_PRESETS)
     ),
 )
 

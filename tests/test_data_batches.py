@@ -164,7 +164,7 @@ def test_bad_requests_are_refused():
 
 def test_every_data_set_augments_as_it_always_did():
     assert set(DEFAULTS) == set(NAMES)
-    crop_flip = {"shapes": 2, "cifar10": 4, "cifar100": 4, "cifar100-coarse": 4}
+    crop_flip = {"shapes": 2, "shapes-coarse": 2, "cifar10": 4, "cifar100": 4, "cifar100-coarse": 4}
     for name in NAMES:
         told = default_of(name)
         assert told.crop == {**crop_flip, "digits": 1}.get(name) and told.flip == (name in crop_flip)

@@ -20,6 +20,7 @@ LAYERS = [
         "controls",
         "presets",
         "paper_presets",
+        "nested_presets",
         "machine",
     }
     | {"table4"},

@@ -50,6 +50,7 @@ class Augment(BaseModel):
 DEFAULTS: dict[str, Augment] = {
     "digits": Augment(crop=1),
     "shapes": Augment(crop=2, flip=True),
+    "shapes-coarse": Augment(crop=2, flip=True),
     "cifar10": Augment(crop=4, flip=True),
     "cifar100": Augment(crop=4, flip=True),
     "cifar100-coarse": Augment(crop=4, flip=True),

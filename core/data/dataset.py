@@ -86,6 +86,19 @@ class Dataset:
     def num_classes(self) -> int:
         return len(self.class_names)
 
+    def with_classes(self, families: Families, name: str | None = None) -> Dataset:
+        """The same images by the coarse classes of ``families``, under another name if one is given."""
+        own = [Split(split.images, families.coarse(split.labels)) for split in (self.train, self.val, self.test)]
+        return replace(
+            self,
+            name=name or self.name,
+            class_names=families.names,
+            families=None,
+            train=own[0],
+            val=own[1],
+            test=own[2],
+        )
+
     def to(self, device: torch.device | str) -> Dataset:
         """The same with its images and labels on another device."""
         return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))

@@ -13,6 +13,7 @@ from core.errors import one_of
 _LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": lambda data_dir: digits.load(),
     "shapes": lambda data_dir: shapes.load(),
+    "shapes-coarse": lambda data_dir: shapes.load(by_coarse=True),
     "cifar10": cifar.load_10,
     "cifar100": cifar.load_100,
     "cifar100-coarse": lambda data_dir: cifar.load_100(data_dir, by_coarse=True),

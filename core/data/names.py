@@ -46,6 +46,9 @@ DATASETS: dict[str, DataInfo] = {
     "shapes": DataInfo(
         "11,000 drawn shapes, colour 32x32, in 4 families; built in", (3, 32, 32), 20, 4, (), "drawn here"
     ),
+    "shapes-coarse": DataInfo(
+        "11,000 drawn shapes, colour 32x32: shapes by their 4 families; built in", (3, 32, 32), 4, 0, (), "drawn here"
+    ),
     "cifar10": DataInfo("60,000 photographs, colour 32x32", (3, 32, 32), 10, 0, _CIFAR10, _CIFAR_PAGE),
     "cifar100": DataInfo(
         "60,000 photographs, colour 32x32, in 20 families", (3, 32, 32), 100, 20, _CIFAR100, _CIFAR_PAGE

@@ -21,8 +21,8 @@ NOISE = (0.01, 0.06)  # standard deviation, least and most, where white is 1
 LEAST_CONTRAST = 0.6  # distance of the two colours in the RGB cube, before shading and noise
 
 
-def load() -> Dataset:
-    """8,000 / 1,000 / 2,000 pictures, every class equally often."""
+def load(*, by_coarse: bool = False) -> Dataset:
+    """8,000 / 1,000 / 2,000 pictures, every class equally often; ``by_coarse`` makes the families the classes to learn."""
     fields = [(family == "textures", field) for family, group in FAMILIES.items() for field in group.values()]
     random = np.random.default_rng(SEED)
     drawn = np.stack([draw(field, texture, sum(PER_CLASS), random) for texture, field in fields])  # (20, 550, H, W, C)
@@ -32,7 +32,7 @@ def load() -> Dataset:
         pixels = drawn[:, start:end].swapaxes(0, 1).reshape(-1, SIDE, SIDE, 3)  # the classes take turns
         splits.append(split_of(pixels, np.tile(np.arange(len(fields)), end - start)))
     mean, std = mean_and_std(splits[0])
-    return Dataset(
+    dataset = Dataset(
         name="shapes",
         shape=(3, SIDE, SIDE),
         class_names=tuple(name for group in FAMILIES.values() for name in group),
@@ -45,6 +45,8 @@ def load() -> Dataset:
         augment=default_of("shapes"),
         splits_note="8,000 training, 1,000 validation, 2,000 test pictures, every class equally often, drawn from a fixed seed.",
     )
+    assert dataset.families is not None
+    return dataset.with_classes(dataset.families, "shapes-coarse") if by_coarse else dataset
 
 
 def draw(field: Field, texture: bool, num: int, random: np.random.Generator) -> np.ndarray:

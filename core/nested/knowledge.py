@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from core.data import load
-from core.data.dataset import Dataset, Families, Split
+from core.data.dataset import Dataset, Families
 from core.errors import BadInput
 from core.level_settings import Level
 
@@ -51,8 +51,7 @@ def view_of(level: Level, dataset: Dataset, data: Path | None) -> View:
         return View(dataset)
     families = coarse_of(dataset) if level.labels == "coarse" else families_in(Path(level.labels), dataset)
     of = torch.tensor(families.of, device=dataset.train.labels.device)
-    train, val, test = (Split(s.images, of[s.labels]) for s in (dataset.train, dataset.val, dataset.test))
-    return View(replace(dataset, class_names=families.names, families=None, train=train, val=val, test=test), of)
+    return View(dataset.with_classes(families), of)
 
 
 def coarse_of(dataset: Dataset) -> Families:

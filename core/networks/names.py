@@ -22,6 +22,8 @@ _RESNETS = {
     for suffix, variant, words in (
         ("", "pad", "parameter-free shortcuts"),
         ("-projection", "projection", "1x1 convolution shortcuts"),
+        ("-half", "pad half", "half the filters, parameter-free shortcuts"),
+        ("-7x7", "pad 7x7", "a stem of 7x7 filters, parameter-free shortcuts"),
     )
     for depth in (20, 32, 44, 56, 110)
 }
@@ -33,7 +35,7 @@ _WIDE = {
     f"wrn-{depth}-{widening}": NetworkSpec(
         "wide", depth, str(widening), f"WRN-{depth}-{widening}, parameter-free shortcuts"
     )
-    for depth, widening in ((14, 1), (14, 4), (14, 8), (32, 1), (32, 2), (32, 4))
+    for depth, widening in ((8, 1), (8, 2), (14, 1), (14, 2), (14, 4), (14, 8), (32, 1), (32, 2), (32, 4))
 }
 
 SPECS: dict[str, NetworkSpec] = {

@@ -2,7 +2,8 @@
 
 A 3x3 stem of 16 filters, three stages of n blocks with 16, 32, 64 filters, global average pooling, one linear layer.
 Where the shape changes, the shortcut is parameter-free (option A: every second pixel, zero channels appended at the
-end) or a 1x1 convolution with BatchNorm (``-projection``).
+end) or a 1x1 convolution with BatchNorm (``-projection``). ``-half`` has half the filters; ``-7x7`` a stem of 7x7 filters, as the
+network whose filters Kim et al. (CVPR 2018, figure 5) show.
 """
 
 from __future__ import annotations
@@ -69,21 +70,23 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(Staged):
-    """Stem, three stages of basic blocks, global average pooling, one linear layer."""
+    """Stem, three stages of basic blocks, global average pooling, one linear layer; ``width``: filters of the first stage."""
 
-    def __init__(self, blocks_per_stage: int, variant: str, num_classes: int, in_channels: int) -> None:
+    def __init__(
+        self, blocks_per_stage: int, variant: str, num_classes: int, in_channels: int, width: int = 16, stem: int = 3
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, 16, 3, 1, 1, bias=False)
-        self.bn = nn.BatchNorm2d(16)
-        self.stage1 = _stage(16, 16, 1, blocks_per_stage, variant)
-        self.stage2 = _stage(16, 32, 2, blocks_per_stage, variant)
-        self.stage3 = _stage(32, 64, 2, blocks_per_stage, variant)
-        self.fc = nn.Linear(64, num_classes)
+        self.conv = nn.Conv2d(in_channels, width, stem, 1, stem // 2, bias=False)
+        self.bn = nn.BatchNorm2d(width)
+        self.stage1 = _stage(width, width, 1, blocks_per_stage, variant)
+        self.stage2 = _stage(width, 2 * width, 2, blocks_per_stage, variant)
+        self.stage3 = _stage(2 * width, 4 * width, 2, blocks_per_stage, variant)
+        self.fc = nn.Linear(4 * width, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.relu(self.bn(self.conv(x)))  # (N, 16, H, W)
-        x = self.stage3(self.stage2(self.stage1(x)))  # (N, 64, H/4, W/4)
-        x = torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)  # (N, 64)
+        x = F.relu(self.bn(self.conv(x)))  # (N, width, H, W)
+        x = self.stage3(self.stage2(self.stage1(x)))  # (N, 4 width, H/4, W/4)
+        x = torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)  # (N, 4 width)
         return self.fc(x)
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -93,7 +96,9 @@ class ResNet(Staged):
 
 def make(spec: NetworkSpec, num_classes: int, in_channels: int, image_size: int) -> nn.Module:
     """The ResNet that ``spec`` names; any image size goes through."""
-    return ResNet((spec.depth - 2) // 6, spec.variant, num_classes, in_channels)
+    shortcut, _, special = spec.variant.partition(" ")
+    width, stem = 8 if special == "half" else 16, 7 if special == "7x7" else 3
+    return ResNet((spec.depth - 2) // 6, shortcut, num_classes, in_channels, width, stem)
 
 
 def _stage(inputs: int, filters: int, stride: int, num_blocks: int, variant: str) -> nn.Sequential:

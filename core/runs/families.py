@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from core.config import Kind, RunConfig
 from core.errors import BadInput
+from core.nested_presets import level_control
 from core.presets import dense_control, scratch_control
 from core.runs.control import submit
 from core.runs.store import Run, Store
@@ -30,6 +31,8 @@ def experiment(
     """
     for seed in seeds:
         own = config.model_copy(update={"seed": seed})
+        if controls:
+            levels_alone(own)  # says what cannot be trained before anything is
         name = queue(store, own, family=family)
         family = family or name
         yield name
@@ -40,11 +43,23 @@ def experiment(
 def controls_of(
     store: Store, config: RunConfig, run: str, family: str, queue: Queue = submit, *, dense: bool = True
 ) -> Iterator[str]:
-    """The two controls of a run (without `dense` the second alone); the shape from scratch waits until the run is over."""
+    """The two controls of a run (without `dense` the second alone); the shape from scratch waits until the run is over.
+
+    Of a nested run: the dense network equally long, which is the full level alone, and every level below it alone.
+    """
     kin = {"family": family, "parent": run}
     if dense:
         yield queue(store, dense_control(config), role="dense control", **kin)
+    if config.phases[-1].method == "nested":
+        for alone in levels_alone(config):
+            yield queue(store, alone, role="level alone", **kin)
+        return
     yield queue(store, scratch_control(config, run), role="scratch control", **kin)
+
+
+def levels_alone(config: RunConfig) -> list[RunConfig]:
+    """Every level below the full one trained alone; none where nothing is nested. BadInput where one cannot be."""
+    return [level_control(config, level) for level in range(len(config.phases[-1].levels) - 1)]
 
 
 def scaled(config: RunConfig, factor: float) -> RunConfig:

@@ -49,3 +49,28 @@ def extract(
     emit(document, json_, words)
     if document["certificate"]["verdict"] == "failed":
         raise typer.Exit(1)
+
+
+def budget(
+    run: RunName,
+    ms: Annotated[float | None, typer.Option("--ms", help="Milliseconds a batch, measured here and now.")] = None,
+    macs: Annotated[float | None, typer.Option("--macs", help="Multiply-accumulates an image.")] = None,
+    bytes_: Annotated[float | None, typer.Option("--bytes", help="Bytes of parameters and buffers.")] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, max=4096, help="Images at once.")] = 1,
+    json_: Json = False,
+    runs: Runs = None,
+    data: Data = None,
+) -> None:
+    """Find the largest level of a nested run that fits a budget, measured on this machine."""
+    from core.runs.jobs import budget_of
+
+    store = open_store(runs, data)
+    given = {"ms": ms, "macs": macs, "bytes": bytes_}
+    limit = {name: value for name, value in given.items() if value is not None}
+    document = budget_of(RunFolder(store.root / store.get(run).id), limit, batch, home.data_dir(data))
+    table = Table("level", "MACs", "bytes", f"ms a batch of {batch} (quartiles, n = {document['n']})")
+    for row in document["levels"]:
+        chosen = " *" if row["level"] == document["level"] else ""
+        times = f"{row['ms']:.2f} ({row['ms_low']:.2f}-{row['ms_high']:.2f})"
+        table.add_row(f"{row['level']}{chosen}", f"{row['macs']:,}", f"{row['bytes']:,}", times)
+    emit(document, json_, table)

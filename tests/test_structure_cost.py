@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from core.errors import BadInput
+from core.networks import build
 from core.structure import apply, cost, plan_zeros
 
 
@@ -81,3 +82,11 @@ def test_hooks_and_modes_are_restored_even_when_the_network_fails():
 def test_an_example_without_a_batch_is_refused():
     with pytest.raises(BadInput, match="tensor of a batch"):
         cost(nn.Linear(2, 2), torch.zeros(2))
+
+
+def test_inference_mode_counts_the_same():
+    """There convolutions come to the counter under other names: they were once not counted at all."""
+    network, images = build("resnet20", num_classes=10, in_channels=3, image_size=32), torch.zeros(1, 3, 32, 32)
+    usual = cost(network, images)
+    with torch.inference_mode():
+        assert cost(network, images) == usual and cost(network, images + 1) == usual

@@ -19,7 +19,10 @@ from core.papers import CITATIONS, caveats, points_beside
 from core.runs.families import strengths_of
 from core.runs.store import Run
 
-ROLES = {"dense control": "dense control", "scratch control": "same shape from scratch"}
+ROLES = {
+    "dense control": "dense control", "scratch control": "same shape from scratch", "level alone": "level alone",
+    "student": "core, taught by the dense network",
+}  # fmt: skip
 
 
 def page() -> None:

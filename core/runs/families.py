@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from core.config import Kind, RunConfig
 from core.errors import BadInput
-from core.nested_presets import level_control
+from core.nested_presets import level_control, student_control
 from core.presets import dense_control, scratch_control
 from core.runs.control import submit
 from core.runs.store import Run, Store
@@ -45,14 +45,19 @@ def controls_of(
 ) -> Iterator[str]:
     """The two controls of a run (without `dense` the second alone); the shape from scratch waits until the run is over.
 
-    Of a nested run: the dense network equally long, which is the full level alone, and every level below it alone.
+    Of a nested run: the dense network equally long, which is the full level alone; every level below it alone; and the core taught by
+    the soft targets of the dense one, when that is over.
     """
     kin = {"family": family, "parent": run}
-    if dense:
-        yield queue(store, dense_control(config), role="dense control", **kin)
+    teacher = queue(store, dense_control(config), role="dense control", **kin) if dense else ""
+    if teacher:
+        yield teacher
     if config.phases[-1].method == "nested":
         for alone in levels_alone(config):
             yield queue(store, alone, role="level alone", **kin)
+        core = config.phases[-1].levels[0]
+        if teacher and core.is_scheduled and not (core.labels or core.dataset):
+            yield queue(store, student_control(config, 0, teacher), role="student", **kin)
         return
     yield queue(store, scratch_control(config, run), role="scratch control", **kin)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from core.config import RunConfig
 from core.data.dataset import Dataset
 from core.errors import WrongMoment
 from core.forms import check_suffix, write_form
-from core.levels import level_of, levels_of
+from core.latency import processor
+from core.levels import level_of, levels_of, nested_in
+from core.nested import Adaptive, budget
 from core.nested.knowledge import views_of
 from core.networks.factors import fold
 from core.runs.folder import RunFolder, write_atomically
@@ -65,6 +68,21 @@ def levels_of_run(folder: RunFolder, data: Path | None) -> dict[str, Any]:
     conditions.prepare_process(conditions.fixed(config, 0))
     views = views_of(config.phases[-1].levels, dataset, data)
     return {"run": folder.path.name, "epoch": epoch, **levels_of(network, folder.path.name, views, config.batch_size)}
+
+
+def budget_of(folder: RunFolder, limit: dict[str, float], batch: int, data: Path | None) -> dict[str, Any]:
+    """The largest level of a nested run within a budget, and what every level needs; the document `budget --json` prints.
+
+    `limit`: one of ms (a batch of `batch` images), macs (an image) or bytes. BadInput where none fits.
+    """
+    network, config, dataset, epoch = newest(folder, data)
+    conditions.prepare_process(conditions.fixed(config, 0))
+    adaptive = Adaptive(nested_in(network.cpu().eval(), folder.path.name), torch.zeros(batch, *dataset.shape))
+    level = adaptive.for_budget(**limit)
+    return {
+        "run": folder.path.name, "epoch": epoch, "level": level, "limit": limit, "batch": batch, "n": budget.N,
+        "threads": torch.get_num_threads(), "cpu": processor(), "levels": [asdict(need) for need in adaptive.needs()],
+    }  # fmt: skip
 
 
 def extract_of(folder: RunFolder, level: int, output: Path, data: Path | None) -> dict[str, Any]:

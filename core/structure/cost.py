@@ -97,8 +97,10 @@ def cost(model: nn.Module, example: Example) -> Cost:
     inputs = example if isinstance(example, tuple) else (example,)
     if not all(isinstance(t, Tensor) and t.dim() > 1 for t in inputs):
         raise BadInput("the example must be a tensor of a batch, such as (1, 3, 32, 32); pass one or a tuple of them")
-    one = count(model, tuple(t[:1] for t in inputs))
-    two = count(model, tuple(torch.cat([t[:1], t[:1]]) for t in inputs))
+    with torch.inference_mode(False), torch.no_grad():  # else layers would come whole, under names that are not counted
+        first = [t[:1].clone() for t in inputs]
+        one = count(model, tuple(first))
+        two = count(model, tuple(torch.cat([t, t]) for t in first))
     total = sum(one.macs.values())
     modules = dict(model.named_modules())
     layers = [

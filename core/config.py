@@ -142,8 +142,7 @@ class RunConfig(Frozen):
 def with_settings(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
     """`config` with `key: value` changes; `epochs` is the total, shared by the phases in proportion.
 
-    A key is a field of the run, a field of a phase (then set in every phase whose method it concerns), or
-    `phases.N.field`. Values may be text (parsed as JSON where that works). Raises BadInput naming key, rule,
+    A key is a field of the run (`phases`: all of them, a list), a field of a phase (then set in every phase), or `phases.N.field`. Values may be text (parsed as JSON where that works). Raises BadInput naming key, rule,
     value and the nearest valid key.
     """
     data = config.model_dump(mode="json")
@@ -151,7 +150,7 @@ def with_settings(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
         value = _parsed(raw)
         if key == "epochs":
             data["phases"] = _share(data["phases"], value)
-        elif key in RunConfig.model_fields and key not in ("phases", "preset"):
+        elif key in RunConfig.model_fields and key != "preset":
             data[key] = value
         elif key in Phase.model_fields:
             for phase in data["phases"]:
@@ -165,8 +164,8 @@ def with_settings(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
 
 def settable_keys() -> list[str]:
     """The keys `--set` takes."""
-    run = [k for k in RunConfig.model_fields if k not in ("phases", "preset")]
-    return ["epochs", *run, *(k for k in Phase.model_fields if k != "epochs"), "phases.0.epochs"]
+    run = [k for k in RunConfig.model_fields if k != "preset"]
+    return list(dict.fromkeys(["epochs", *run, *Phase.model_fields, "phases.0.epochs"]))
 
 
 def checked(data: dict[str, Any]) -> RunConfig:

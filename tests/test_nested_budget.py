@@ -45,7 +45,9 @@ def test_milliseconds_choose_the_largest_level_that_is_quick_enough():
         largest_within(needs, "ms", 1.0)
 
 
-@pytest.mark.parametrize("limits", [{}, {"ms": 1, "macs": 2}, {"ms": -1}, {"bytes": float("nan")}, {"ms": float("inf")}])
+@pytest.mark.parametrize(
+    "limits", [{}, {"ms": 1, "macs": 2}, {"ms": -1}, {"bytes": float("nan")}, {"ms": float("inf")}]
+)
 def test_a_budget_is_one_positive_number(adaptive, limits):
     with pytest.raises(BadInput, match="a budget must be one positive number: ms, macs or bytes"):
         adaptive.for_budget(**limits)

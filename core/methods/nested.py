@@ -19,6 +19,7 @@ from core.nested import Making, Nested, Schedule, nest, nest_masks
 from core.nested.alone import keep_only_, settle_
 from core.nested.knowledge import View
 from core.nested.masks import fall_at_once, fallen_of, masked_weights
+from core.nested.once import computed_once
 from core.nested.ordering import block_orders, orders
 from core.networks.describe import input_shape_of, outline_of
 from core.phases import Phase
@@ -69,6 +70,20 @@ class NestedNet(MethodRun):
     def backward_(self, loss_of: LossOf, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of the weighted mean of the levels' losses; (scores, loss) of the largest level trained."""
         chosen = self.chosen()
+        same = [level for level in chosen if not self.views[level].own]
+        with computed_once(self.first_layers(same)):
+            shown = self.each_(chosen, loss_of, images, labels)
+        return shown
+
+    def first_layers(self, levels: list[int]) -> list[nn.Module]:
+        """Of these levels, the first layer, where it is the same in all; else nothing."""
+        if not self.phase.first_whole or len(levels) < 2:
+            return []
+        path, inner = first_layer(self.network), self.nested.inner
+        return [(inner[k].network if k < len(inner) else self.network).get_submodule(path) for k in levels]
+
+    def each_(self, chosen: list[int], loss_of: LossOf, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """A pass of each level in turn: one level's activations in memory at a time."""
         total = sum(self.phase.levels[level].weight for level in chosen)
         shown: tuple[Tensor, Tensor] | None = None
         for level in chosen:
@@ -143,13 +158,18 @@ def nested_for(phase: Phase, network: nn.Module, views: Sequence[View]) -> Neste
         prepare_masks_(phase, network)
         return nest_masks(network, example, len(phase.levels), making)
     outline = outline_of(network)
-    first = outline.stem or outline.stages[0][1][0].convs
-    whole = (first[0],) if phase.first_whole else ()
+    whole = (first_layer(network),) if phase.first_whole else ()
     order, blocks = {}, {}
     if phase.order == "learned":
         order, blocks = orders(network, example), block_orders(network, example, outline)
     schedules = [Schedule(level.width, level.depth, whole, order, blocks) for level in phase.levels[:-1]]
     return nest(network, example, schedules, making)
+
+
+def first_layer(network: nn.Module) -> str:
+    """The path of the first convolution or linear layer."""
+    outline = outline_of(network)
+    return (outline.stem or outline.stages[0][1][0].convs)[0]
 
 
 @torch.no_grad()

@@ -182,7 +182,8 @@ def columns_of(model: nn.Module, head: str, origins: Mapping[str, Origin]) -> Te
 
 def linear(inputs: int, outputs: int, like: nn.Module, seed: int) -> nn.Linear:
     """A last layer with first weights of its own: variance 1 / fan-in, zero biases."""
-    made = nn.Linear(inputs, outputs, bias=like.bias is not None)
+    weight = cast(nn.Linear, like).weight
+    made = nn.Linear(inputs, outputs, bias=like.bias is not None, dtype=weight.dtype)
     with torch.no_grad():
         made.weight.normal_(0, inputs**-0.5, generator=torch.Generator().manual_seed(seed))
         if made.bias is not None:

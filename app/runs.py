@@ -50,7 +50,8 @@ def strength_words(strengths: dict[str, float]) -> str:
 
 
 METHOD_WORDS = {
-    "sss": "SSS", "ssl": "SSL", "slimming": "network slimming", "l1": "l1", "prune": "pruning by size", "nested": "NestedNet", "dense": "dense control",
+    "sss": "SSS", "ssl": "SSL", "slimming": "network slimming", "l1": "l1", "prune": "pruning by size", "masks": "search for masks",
+    "nested": "NestedNet", "dense": "dense control",
 }  # fmt: skip
 
 

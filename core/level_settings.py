@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from pydantic import Field, model_validator
 
+from core.errors import BadInput
 from core.settings import Frozen
+
+NUMBER = r"(\d*\.?\d+(?:e-?\d+)?)"
+WRITTEN = re.compile(
+    rf"(?:{NUMBER}\s*x\s*{NUMBER}|1/{NUMBER}|tau\s+{NUMBER})"
+    rf"(?:\s+(coarse)|\s+labels\s+(\S+)|\s+data\s+(\S+))?(?:\s+weight\s+{NUMBER})?"
+)
 
 
 class Level(Frozen):
@@ -87,3 +96,32 @@ def words_of(level: Level) -> str:
     kept += [f"weights above {level.tau:g}"] if level.tau is not None else []
     learns = f", {level.labels} labels" if level.labels else f", {level.dataset}" if level.dataset else ""
     return (" and ".join(kept) or "everything") + learns
+
+
+def written(level: Level) -> str:
+    """A level as people write it: `0.5 x 1 coarse`, `1/3`, `tau 0.015 weight 2`, `0.5 x 1 data cifar10`."""
+    if level.tau is not None:
+        kept = f"tau {level.tau:g}"
+    else:
+        kept = f"1/{level.compression:g}" if level.compression > 1 else f"{level.width:g} x {level.depth:g}"
+    labels = f" {level.labels if level.labels == 'coarse' else f'labels {level.labels}'}" if level.labels else ""
+    data = f" data {level.dataset}" if level.dataset else ""
+    return kept + labels + data + (f" weight {level.weight:g}" if level.weight != 1 else "")
+
+
+def levels_written(text: str) -> list[dict[str, Any]]:
+    """Levels between commas, as `written` writes them, for settings. BadInput for anything else."""
+    out = []
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        found = WRITTEN.fullmatch(part)
+        if found is None:
+            raise BadInput(
+                "levels must be written, core first, as shares of channels x blocks (0.5 x 1), of weights (1/3) or with a threshold "
+                f"(tau 0.015), each with coarse, labels FILE or data NAME behind it if it learns something else; got {part!r}; "
+                "for example 0.5 x 1 coarse, 1 x 1"
+            )
+        width, depth, compression, tau, coarse, labels, data, weight = found.groups()
+        told = {"width": width, "depth": depth, "compression": compression, "tau": tau, "weight": weight}
+        level: dict[str, Any] = {name: float(value) for name, value in told.items() if value is not None}
+        out.append(level | {k: v for k, v in (("labels", coarse or labels), ("dataset", data)) if v})
+    return out

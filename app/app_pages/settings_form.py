@@ -13,6 +13,7 @@ from app.app_pages.how_many import family_fields, queue, way_of_training
 from app.runs import METHOD_WORDS
 from core.config import Phase, RunConfig, with_settings
 from core.errors import BadInput
+from core.level_settings import levels_written, written
 from core.networks.names import SPECS
 from core.overlaps import overlap_note
 from core.phases import JOINT, METHOD_KINDS, METHOD_SOLVERS
@@ -35,7 +36,17 @@ OF_METHOD = {
     "slimming": ("slim_below", "strength_schedule", "ramp_from", "ramp"),
     "l1": ("solver", "strength_schedule", "ramp_from", "ramp", "cut_below"),
     "prune": ("kinds", "ranking", "keep", "gradual"),
-    "nested": ("levels", "first_whole"),
+    "masks": ("compression", "tau", "mask_gradient", "gradual"),
+    "nested": (
+        "levels",
+        "first_whole",
+        "own_heads",
+        "level_norms",
+        "order",
+        "masks",
+        "distill",
+        "sandwich",
+    ),
     "dense": ("freeze", "ema"),
 }
 RUN_FIELDS = (
@@ -49,6 +60,10 @@ RUN_FIELDS = (
     "device",
     "threads",
     "deterministic",
+)
+LEVELS_HELP = (
+    "With commas: 0.5 x 1 is half of the channels and all blocks, 1/3 a third of the weights, tau 0.015 the weights above it; behind it "
+    "coarse (labels), labels FILE, data NAME, weight 2 (in the loss)."
 )
 OVERLAPS = (
     "Groups inside each other (2-D filters in filters, filter shapes in channels) are thresholded exactly; rows that cross "
@@ -136,9 +151,9 @@ def _widget(where: Any, name: str, field: FieldInfo, value: Any, key: str, metho
         choices = METHOD_KINDS[method] if name == "kinds" else JOINT
         return where.multiselect(title, choices, list(value), help=help, key=key)
     if name == "levels":
-        shown = ", ".join(f"{level.width:g} x {level.depth:g}" for level in value)
-        text = where.text_input(title, shown, help=f"{help} As {shown}.", key=key)
-        return _levels(text)
+        shown = ", ".join(written(level) for level in value)
+        text = where.text_input(title, shown, help=f"{help} {LEVELS_HELP}", key=key)
+        return levels_written(text)
     if isinstance(value, tuple):
         shown = ", ".join(f"{v:.4g}" for v in value)
         text = where.text_input(title, shown, help=f"{help} Rising numbers, with commas.", key=key)
@@ -154,16 +169,6 @@ def _widget(where: Any, name: str, field: FieldInfo, value: Any, key: str, metho
     return where.number_input(
         title, bottom, top, value, format="%.5g", step=value / 10 if value else 0.001, help=help, key=key
     )
-
-
-def _levels(text: str) -> list[dict[str, float]]:
-    """Levels between commas, each its share of the channels x its share of the blocks."""
-    try:
-        pairs = [[float(share) for share in level.split("x")] for level in text.split(",") if level.strip()]
-        return [{"width": width, "depth": depth} for width, depth in pairs]
-    except ValueError:
-        rule = "Levels must be shares of channels x shares of blocks, with commas, core first"
-        raise BadInput(f"{rule}; got {text!r}; for example 0.5 x 1, 1 x 1") from None
 
 
 def _numbers(title: str, text: str) -> list[float]:

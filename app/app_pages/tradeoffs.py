@@ -19,6 +19,7 @@ from core.papers import CITATIONS, caveats, points_beside
 from core.runs.families import strengths_of
 from core.runs.store import Run
 
+LOOKS_OF_ROLE = {"scratch control": "scratch", "level alone": "dense", "student": "dense"}
 ROLES = {
     "dense control": "dense control", "scratch control": "same shape from scratch", "level alone": "level alone",
     "student": "core, taught by the dense network",
@@ -116,8 +117,9 @@ def _setting(rows: list[Run], paths: Counter[str]) -> dict[str, Any]:
     accuracies = [final_accuracy(result["accuracy"]) for result in results]
     lefts = [_left(result["macs_per_image"]) for result in results]
     config, several = rows[0].config, len(rows) > 1
-    learning = next((p["method"] for p in config["phases"] if p["method"] != "dense"), "dense")
-    learning = "scratch" if rows[0].role == "scratch control" else learning
+    learned = [p["method"] for p in config["phases"] if p["method"] not in ("dense", "masks")]
+    learning = learned[0] if learned else config["phases"][-1]["method"]
+    learning = LOOKS_OF_ROLE.get(rows[0].role, learning)
     family = max((row.family for row in rows), key=lambda name: paths[name])
     strengths = strengths_of(config) if paths[family] > 1 and rows[0].role == "method" else {}
     label = strength_words(strengths) if strengths else ROLES.get(rows[0].role) or rows[0].preset

@@ -40,13 +40,14 @@ METHOD_LOOKS = {
     "ssl": (BLUE, "circle"),
     "sss": (LEAF, "triangle-up"),
     "nested": (VERMILION, "star"),
+    "masks": (VERMILION, "star-open"),
     "slimming": (ROSE, "cross"),
     "l1": (SKY, "hexagon"),
     "prune": (ORANGE, "pentagon"),
     "scratch": (SOFT, "x"),
 }
 METHOD_NAMES = {
-    "ssl": "SSL", "sss": "SSS", "nested": "NestedNet", "slimming": "network slimming", "prune": "pruning by size",
+    "ssl": "SSL", "sss": "SSS", "nested": "NestedNet", "masks": "masks on weights", "slimming": "network slimming", "prune": "pruning by size",
     "dense": "dense", "scratch": "cut shape from scratch",
 }  # fmt: skip
 

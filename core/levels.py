@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from core import cut, latency
+from core import checkpoint, cut, latency
 from core.data import batches
 from core.data.dataset import Dataset
 from core.errors import BadInput
-from core.nested import Nested, consensus, extract
+from core.nested import Adaptive, Nested, consensus, extract
 from core.nested.knowledge import View
 from core.nested.masks import masked_weights
 from core.nested.proving import verify_level
@@ -20,6 +21,7 @@ from core.networks.describe import LEVELS
 from core.networks.factors import fold
 from core.proof import proof_inputs
 from core.structure import RemovalPlan, cost, remove_zeros
+from core.trained import trained_network
 
 TIMED_S = 1.0
 
@@ -29,6 +31,18 @@ def nested_in(network: nn.Module, name: str) -> Nested:
     if not hasattr(network, LEVELS):
         raise BadInput(f"{name} must be a run of the method nested; it has no levels; take one such as digits-nested")
     return Nested(network)
+
+
+def adaptive(run: str | Path, data: Path | None = None) -> Adaptive:
+    """The nested network of a run's folder, as it is now, to be asked at any level or budget. BadInput where there is none.
+
+    `net = adaptive("~/.espalier/runs/RUN"); net.for_budget(ms=5); net(images)`.
+    """
+    folder = Path(run).expanduser()
+    file = checkpoint.latest(folder / "checkpoints")
+    if file is None:
+        raise BadInput(f"{folder} must be the folder of a run with a checkpoint; it has none; train it first")
+    return Adaptive(nested_in(trained_network(file, None, data)[0], folder.name))
 
 
 def levels_of(

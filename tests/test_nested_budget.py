@@ -6,9 +6,9 @@ import sys
 import pytest
 import torch
 
+from core import levels
 from core.cli import main
 from core.errors import BadInput
-from core.levels import adaptive
 from core.nested import Adaptive, Schedule, extract, nest
 from core.nested.budget import Needs, largest_within
 from core.networks import build
@@ -67,9 +67,9 @@ def test_the_command_says_what_every_level_needs(tmp_path, monkeypatch, capsys):
     found = core("budget", run, "--macs", "200000", "--batch", "4")[1]
     assert found["level"] == 0 and found["limit"] == {"macs": 200000} and found["batch"] == 4 and found["n"] == 21
     assert [row["macs"] for row in found["levels"]] == [143_500, 537_000]
-    net = adaptive(tmp_path / run)
+    net = levels.adaptive(tmp_path / run)
     assert net.for_budget(macs=200_000) == 0 and net(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
     with pytest.raises(BadInput, match="must be the folder of a run with a checkpoint"):
-        adaptive(tmp_path / "nothing")
+        levels.adaptive(tmp_path / "nothing")
     code, _, err = core("budget", run, "--bytes", "10")
     assert code == 2 and "the budget must allow the core" in err

@@ -160,3 +160,49 @@ def student_control(config: RunConfig, level: int, teacher: str) -> RunConfig:
     alone = level_control(config, level)
     last = alone.phases[-1].model_copy(update={"name": f"level {level} from a teacher", "soft_targets": 0.9})
     return alone.model_copy(update={"phases": (*alone.phases[:-1], last), "source": teacher})
+
+
+def filters_control(config: RunConfig, level: int) -> RunConfig:
+    """L1-norm filter pruning (Li et al., ICLR 2017) to about as many weights as a level of channels has, in the same epochs.
+
+    Only the filters inside residual blocks can go one by one there, so that weights fall with the fraction kept, not its square.
+    """
+    last = config.phases[-1]
+    half = config.epochs // 2
+    common: dict[str, Any] = {"lr_schedule": "one-cycle", "weight_decay": last.weight_decay}
+    dense = Phase(name="dense", method="dense", kinds=(), epochs=config.epochs - half, lr=last.lr, **common)
+    pruned = Phase(
+        name="L1-norm filters", method="prune", kinds=("filter",), ranking="l1", keep=last.levels[level].width ** 2,
+        starts_from="previous", epochs=max(1, half), lr=last.lr / 2, **common,
+    )  # fmt: skip
+    return config.model_copy(update={"phases": (dense, pruned)})
+
+
+def random_control(config: RunConfig) -> RunConfig:
+    """The same levels of single weights with masks drawn at random, trained jointly from fresh weights, in the same epochs."""
+    changes = {
+        "masks": "random",
+        "starts_from": "scratch",
+        "epochs": config.epochs,
+        "name": "joint training, random masks",
+    }
+    phase = Phase.model_validate(config.phases[-1].model_dump() | changes)
+    return config.model_copy(update={"phases": (phase,)})
+
+
+def nested_controls(config: RunConfig, teacher: str = "") -> list[tuple[str, RunConfig]]:
+    """(role, settings) of what a nested run is compared with, beside the dense network.
+
+    Every level below the full one alone; of single weights, random masks; of channels, L1-norm filters; and where a `teacher` is named, a
+    dense run, the core taught by it. BadInput where one cannot be trained.
+    """
+    levels = config.phases[-1].levels
+    found = [("level alone", level_control(config, level)) for level in range(len(levels) - 1)]
+    if levels[0].is_masked and config.phases[-1].masks != "random":
+        found.append(("random masks", random_control(config)))
+    for number, level in enumerate(levels[:-1]):
+        if level.width < 1 and level.depth == 1 and not (level.labels or level.dataset):
+            found.append(("L1-norm filters", filters_control(config, number)))
+    if teacher and levels[0].is_scheduled and not (levels[0].labels or levels[0].dataset):
+        found.append(("student", student_control(config, 0, teacher)))
+    return found

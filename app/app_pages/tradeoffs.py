@@ -22,7 +22,7 @@ from core.runs.store import Run
 LOOKS_OF_ROLE = {"scratch control": "scratch", "level alone": "dense", "student": "dense"}
 ROLES = {
     "dense control": "dense control", "scratch control": "same shape from scratch", "level alone": "level alone",
-    "student": "core, taught by the dense network",
+    "student": "core, taught by the dense network", "random masks": "random masks", "L1-norm filters": "L1-norm filters",
 }  # fmt: skip
 
 

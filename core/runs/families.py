@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from core.config import Kind, RunConfig
 from core.errors import BadInput
-from core.nested_presets import level_control, student_control
+from core.nested_presets import nested_controls
 from core.presets import dense_control, scratch_control
 from core.runs.control import submit
 from core.runs.store import Run, Store
@@ -31,8 +31,8 @@ def experiment(
     """
     for seed in seeds:
         own = config.model_copy(update={"seed": seed})
-        if controls:
-            levels_alone(own)  # says what cannot be trained before anything is
+        if controls and own.phases[-1].method == "nested":
+            nested_controls(own)  # says what cannot be trained before anything is
         name = queue(store, own, family=family)
         family = family or name
         yield name
@@ -45,26 +45,17 @@ def controls_of(
 ) -> Iterator[str]:
     """The two controls of a run (without `dense` the second alone); the shape from scratch waits until the run is over.
 
-    Of a nested run: the dense network equally long, which is the full level alone; every level below it alone; and the core taught by
-    the soft targets of the dense one, when that is over.
+    Of a nested run: the dense network, which is the full level alone, and `nested_controls`; a student waits for its teacher.
     """
     kin = {"family": family, "parent": run}
     teacher = queue(store, dense_control(config), role="dense control", **kin) if dense else ""
     if teacher:
         yield teacher
     if config.phases[-1].method == "nested":
-        for alone in levels_alone(config):
-            yield queue(store, alone, role="level alone", **kin)
-        core = config.phases[-1].levels[0]
-        if teacher and core.is_scheduled and not (core.labels or core.dataset):
-            yield queue(store, student_control(config, 0, teacher), role="student", **kin)
+        for role, control in nested_controls(config, teacher):
+            yield queue(store, control, role=role, **kin)
         return
     yield queue(store, scratch_control(config, run), role="scratch control", **kin)
-
-
-def levels_alone(config: RunConfig) -> list[RunConfig]:
-    """Every level below the full one trained alone; none where nothing is nested. BadInput where one cannot be."""
-    return [level_control(config, level) for level in range(len(config.phases[-1].levels) - 1)]
 
 
 def scaled(config: RunConfig, factor: float) -> RunConfig:

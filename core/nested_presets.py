@@ -11,8 +11,10 @@ from typing import Any
 from core.config import Phase, RunConfig
 from core.errors import BadInput
 from core.level_settings import Level
+from core.networks.names import SPECS
 
 UNKNOWN = "The paper prints no rates or epochs: these are ours."
+PLAIN = ("vgg", "lenet", "mlp", "convnet", "caffenet")  # families without sums: every layer's filters can go
 HALF = 2**-0.5  # of the channels: half of the weights
 TABLE2 = (
     Level(width=0.25, depth=0.4), Level(width=0.25), Level(depth=0.4), Level(),
@@ -165,14 +167,15 @@ def student_control(config: RunConfig, level: int, teacher: str) -> RunConfig:
 def filters_control(config: RunConfig, level: int) -> RunConfig:
     """L1-norm filter pruning (Li et al., ICLR 2017) to about as many weights as a level of channels has, in the same epochs.
 
-    Only the filters inside residual blocks can go one by one there, so that weights fall with the fraction kept, not its square.
+    In residual networks filters inside blocks alone can go, so that weights fall with the fraction kept; in plain ones with its square.
     """
     last = config.phases[-1]
-    half = config.epochs // 2
+    half, spec, width = config.epochs // 2, SPECS.get(config.network), last.levels[level].width
+    keep = width if spec is not None and spec.family in PLAIN else width**2
     common: dict[str, Any] = {"lr_schedule": "one-cycle", "weight_decay": last.weight_decay}
     dense = Phase(name="dense", method="dense", kinds=(), epochs=config.epochs - half, lr=last.lr, **common)
     pruned = Phase(
-        name="L1-norm filters", method="prune", kinds=("filter",), ranking="l1", keep=last.levels[level].width ** 2,
+        name="L1-norm filters", method="prune", kinds=("filter",), ranking="l1", keep=keep,
         starts_from="previous", epochs=max(1, half), lr=last.lr / 2, **common,
     )  # fmt: skip
     return config.model_copy(update={"phases": (dense, pruned)})

@@ -54,7 +54,7 @@ class Case:
 
     @property
     def pairs(self) -> int:
-        return 50 if table4.BATCHES[self.protocol] == 1 else 20
+        return {"product": 200, "convolution-128": 20}.get(self.protocol, 50)
 
 
 def cases(protocols: Iterable[str], layers: Iterable[str], rows: Iterable[int]) -> list[Case]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import takewhile
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -16,6 +17,7 @@ from core.data.augment import Augment
 from core.data.names import CHOICES as DATASETS
 from core.data.names import folder_named
 from core.errors import BadInput, one_of
+from core.level_settings import Level
 from core.networks.names import FACTORY, own_named
 from core.networks.names import NAMES as NETWORKS
 from core.phases import SSS_PAPER, Frozen, Kind, Method, Phase, Steer, setting
@@ -120,14 +122,15 @@ class RunConfig(Frozen):
         if any(phase.soft_targets for phase in self.phases) and not self.source:
             raise ValueError("source must name a run, the teacher, where there are soft targets; got ''")
         last = self.phases[-1]
-        searches = [phase for phase in self.phases if phase.method == "masks"]
         if last.method == "nested" and last.masks == "found":
-            wanted = [(level.compression, level.tau) for level in reversed(last.levels[:-1])]
+            searches = list(takewhile(lambda phase: phase.method == "masks", reversed(self.phases[:-1])))
+            wanted = [(level.compression, level.tau) for level in last.levels[:-1]]
             found = [(phase.compression, phase.tau) for phase in searches]
-            if found != wanted or last.starts_from != "previous":
+            if found != wanted or any(phase.starts_from != "previous" for phase in (last, *searches[:-1])):
                 raise ValueError(
                     "masks can be 'found' only by phases of the method masks right before, one for each level below the full one, the "
-                    f"least sparse first, and starts_from previous; got {len(found)} such phases for {len(wanted)} levels"
+                    f"least sparse first, each from the one before (starts_from previous); got {len(found)} such phases for "
+                    f"{len(wanted)} levels"
                 )
         if "source" in later:
             raise ValueError("starts_from can be 'source' in the first phase only; got it later; take 'previous'")
@@ -226,9 +229,13 @@ def _sentence(error: ValidationError) -> str:
         choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
         return str(one_of(where, first["input"], choices))
     if first["type"] == "tuple_type":
-        return f'{where} must be a list, as in [0.5, 0.75] or ["filter", "block"]; got {first["input"]!r}'
+        like = '[{"width": 0.5}, {}]' if where.endswith("levels") else '[0.5, 0.75] or ["filter", "block"]'
+        return f"{where} must be a list, as in {like}; got {first['input']!r}"
+    if first["type"] == "model_type" and ".levels." in where:
+        return f'{where} must be a level, as in {{"width": 0.5}}; got {first["input"]!r}'
     if first["type"] == "extra_forbidden":
         known = Phase.model_fields if where.startswith("phases.") else RunConfig.model_fields
+        known = Level.model_fields if ".levels." in where else known
         return str(one_of("setting", where.rsplit(".", 1)[-1], known))
     rule = _RULES.get(first["type"]) or first["msg"].removeprefix("Input should be ")
     near = _nearest(first)

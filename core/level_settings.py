@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
+from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from core.errors import BadInput
+from core.data.names import CHOICES, folder_named
+from core.errors import BadInput, one_of
 from core.settings import Frozen
 
 NUMBER = r"(\d*\.?\d+(?:e-?\d+)?)"
@@ -35,6 +37,21 @@ class Level(Frozen):
     dataset: str = Field(default="", max_length=400)
     weight: float = Field(default=1.0, gt=0, le=1000)
 
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_a_file(cls, labels: str) -> str:
+        """The same file from whatever folder a process was started in."""
+        return labels if labels in ("", "coarse") else str(Path(labels).expanduser().absolute())
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, name: str) -> str:
+        if (folder := folder_named(name)) is not None:
+            return str(folder)
+        if name and name not in CHOICES:
+            raise one_of("dataset of a level", name, CHOICES)
+        return name
+
     @model_validator(mode="after")
     def _one_way(self) -> Level:
         if self.is_masked and self.is_scheduled:
@@ -42,9 +59,13 @@ class Level(Frozen):
                 "must keep channels and blocks, or single weights, not both; got width or depth with a mask"
             )
         if self.compression > 1 and self.tau is not None:
-            raise ValueError("must have a compression or a tau, not both; leave one out")
+            raise ValueError(
+                f"must have a compression or a tau, not both; got {self.compression:g} and {self.tau:g}; leave one out"
+            )
         if self.labels and self.dataset:
-            raise ValueError("must have labels or a data set of its own, not both; leave one out")
+            raise ValueError(
+                f"must have labels or a data set of its own, not both; got {self.labels} and {self.dataset}; leave one out"
+            )
         return self
 
     @property
@@ -56,6 +77,11 @@ class Level(Frozen):
     def is_scheduled(self) -> bool:
         """Whether it keeps a part of the channels or blocks."""
         return self.width < 1 or self.depth < 1
+
+    @property
+    def shape(self) -> tuple[float, float]:
+        """(width, depth)."""
+        return self.width, self.depth
 
     @property
     def is_full(self) -> bool:
@@ -79,6 +105,12 @@ def check_levels(levels: Sequence[Level], alone: int | None) -> None:
         if mixed or any(a <= b for a, b in pairwise(steps)):
             raise ValueError(
                 f"levels must have compressions that fall, or taus that fall, core first; got {steps}; as in 3, 2 and 1"
+            )
+    for small, large in combinations(levels, 2):
+        if small.width >= large.width and small.depth >= large.depth and small.shape != large.shape:
+            raise ValueError(
+                f"levels must go from the core, the least of channels and blocks, to the full network; got {words_of(small)} before "
+                f"{words_of(large)}; change their order"
             )
     if alone is not None and any(level.labels or level.dataset for level in levels):
         raise ValueError(

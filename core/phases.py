@@ -333,6 +333,11 @@ class Phase(Frozen):
             )
         if self.method == "nested":
             check_levels(self.levels, self.alone)
+            if self.soft_targets and any(level.labels or level.dataset for level in self.levels):
+                raise ValueError(
+                    "soft_targets must be 0 where a level has classes of its own, which the teacher does not know; got "
+                    f"{self.soft_targets}"
+                )
         if self.tau is not None and self.compression > 1:
             raise ValueError("tau must be empty where compression is given; got both; leave one out")
         if self.method == "masks" and self.tau is None and self.compression == 1:

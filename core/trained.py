@@ -27,9 +27,11 @@ def trained_network(
     network = network_for(config.network, dataset, config.seed, file.absolute().parents[2])
     phase = config.phases[facts["phase"]]
     views = views_of(phase.levels, dataset, data)
-    method = start(phase, network, config.momentum, config.weight_decay, views=views)
     weights = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items() if name.startswith("weights/")}
+    method = start(phase, network, config.momentum, config.weight_decay, views=views, kept=weights)
     put_weights(method.network, weights, str(file))
+    if phase.method == "nested" and phase.alone is not None:  # also half-way the network is the level that is trained
+        method.finish_()
     return method.network.eval(), config, dataset, facts["epoch"]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +119,16 @@ class Training:
             draw_anew(self.network, self.config.seed)
         return {}
 
-    def _begin_phase(self, index: int, fresh: bool = True) -> dict[str, Any]:
-        """Install the method of phase `index` and a fresh optimizer. `fresh`: not on the way to a checkpoint."""
+    def _begin_phase(self, index: int, fresh: bool = True, kept: Mapping[str, Tensor] | None = None) -> dict[str, Any]:
+        """Install the method of phase `index` and a fresh optimizer. `fresh`: not on the way to a checkpoint, which has `kept`."""
         self.phase_index, self.epoch_in_phase = index, 0
         shape: dict[str, Tensor] = {}
         if index or fresh:
             shape = self._weights_to_start_from(index)
         self.network = self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         views = views_of(self.phase.levels, self.dataset, self.data)
-        self.method = start(self.phase, self.network, self.config.momentum, self.config.weight_decay, self.sites, views)
+        decay = self.config.weight_decay
+        self.method = start(self.phase, self.network, self.config.momentum, decay, self.sites, views, kept)
         self.optimizer = torch.optim.SGD(
             self.method.parameter_groups(),
             lr=self.phase.lr,
@@ -138,7 +139,8 @@ class Training:
         self.method.frozen |= {name: mask.to(self.device) for name, mask in shape.items()}
         self.teacher = None
         if self.phase.soft_targets:
-            self.teacher = source_weights(self.folder, self.config.source, self.config, self.dataset).eval()
+            teacher = source_weights(self.folder, self.config.source, self.config, self.dataset)
+            self.teacher = teacher.to(self.device).eval()
         self.average = [tensor.clone() for tensor in averaged_tensors(self.network)] if self.phase.ema else []
         return {}
 
@@ -389,7 +391,7 @@ class Training:
         """Stand where the checkpoint stood."""
         tensors, facts = standing.read(file, self.config)
         for index in range(facts["phase"] + 1):
-            self._begin_phase(index, fresh=False)
+            self._begin_phase(index, fresh=False, kept=standing.part(tensors, "weights/"))
         self.step, self.epoch, self.epoch_in_phase = facts["step"], facts["epoch"], facts["epoch_in_phase"]
         standing.put_back(tensors, self.network, self.optimizer, self.method, self.average, self.order)
         self.method.strengths.update(facts["strengths"])

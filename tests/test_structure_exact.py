@@ -408,3 +408,16 @@ def test_a_dead_value_that_is_rebuilt_at_full_width_finds_its_size():
         network.norm.weight.zero_()
     _, compact = cut(network)
     same(network, compact)
+
+
+@pytest.mark.parametrize(
+    "norm", [lambda: nn.GroupNorm(5, 10), lambda: nn.InstanceNorm2d(10, affine=True), lambda: nn.PReLU(10)]
+)
+def test_layers_with_parameters_are_followed_in_a_network_of_float32(norm):
+    network = nn.Sequential(nn.Conv2d(3, 10, 3), norm(), nn.Conv2d(10, 4, 3)).eval()
+    with torch.no_grad():
+        network[0].weight[:4], network[0].bias[:4] = 0.0, 0.5
+        compact = apply(plan_zeros(network, torch.zeros(1, 3, 12, 12)), network, torch.zeros(1, 3, 12, 12))
+        x = torch.randn(5, 3, 12, 12, generator=oracles.generator(0))
+        assert compact.get_submodule("0").out_channels == 6
+        assert oracles.difference(network(x), compact(x)) < 1e-5

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from core.methods.base import MethodRun
 from core.methods.dense import Dense
@@ -37,13 +37,15 @@ def start(
     weight_decay: float,
     sites: list[Structure] | None = None,
     views: Sequence[View] = (),
+    kept: Mapping[str, Tensor] | None = None,
 ) -> MethodRun:
     """The method of `phase`, installed in `network` (in place: it may replace modules).
 
-    `sites`: what it is to watch. `views`: what each level of a nested phase knows.
+    `sites`: what it is to watch. `views`: what each level of a nested phase knows. `kept`: of a checkpoint that will be put back, the
+    network's tensors by name.
     """
     if phase.method == "nested":
-        method: MethodRun = NestedNet(phase, network, momentum, weight_decay, views)
+        method: MethodRun = NestedNet(phase, network, momentum, weight_decay, views, kept)
     else:
         method = METHODS[phase.method](phase, network, momentum, weight_decay)
     if sites is not None:

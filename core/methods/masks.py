@@ -21,7 +21,8 @@ from core.phases import Phase
 class MaskSearch(MethodRun):
     """One search: weights at or below tau in size fall, and stay away. tau is given, or found for a compression.
 
-    A compression takes its tau from the weights at the beginning; `gradual`, in steps along that part of the phase.
+    A compression takes its tau from the weights at the beginning; `gradual`, in steps along that part of the phase. Behind the
+    implicit mask more than that may fall: what comes to lie at or below tau.
     """
 
     def __init__(self, phase: Phase, network: nn.Module, momentum: float, weight_decay: float) -> None:
@@ -35,31 +36,40 @@ class MaskSearch(MethodRun):
             for name, weight in self.weights.items():  # where nothing fell, the network's own
                 latent = self.found.latent(name)
                 latent.copy_(torch.where(self.found.fell(name) == 0, weight, latent))
-        self.fall_(0.0)
+        self.raise_(0.0)
         self.show_()
 
     def at_(self, progress: float) -> None:
         """Told before each step how much of the phase is done, 0-1."""
-        if self.phase.tau is None and self.phase.gradual and self.progress < self.phase.gradual:
-            self.fall_(progress)
+        if self.progress < self.phase.gradual:
+            self.raise_(progress)
             self.show_()
 
     @torch.no_grad()
-    def fall_(self, progress: float) -> None:
-        """Let fall what lies at or below tau now."""
+    def raise_(self, progress: float) -> None:
+        """Where a compression is wanted, the tau of this moment; what lies at or below it falls.
+
+        `gradual`: of what is to go from what stood when the search began, 1 - (1 - t)^3 is gone at t (Zhu & Gupta, arXiv 1710.01878).
+        """
         self.progress = progress
-        search = int(self.found.searches)
         if self.phase.tau is None:
             t = min(1.0, progress / self.phase.gradual) if self.phase.gradual else 1.0
-            total = sum(w.numel() for w in self.weights.values())
-            kept = round(total * (1 - (1 - 1 / self.phase.compression) * (1 - (1 - t) ** 3)))
+            fell = [self.found.fell(name) for name in self.weights]
+            stood = sum(int(((f == 0) | (f == self.found.searches)).sum()) for f in fell)
+            wanted = sum(f.numel() for f in fell) / self.phase.compression
+            kept = round(stood + (wanted - stood) * (1 - (1 - t) ** 3))
             standing = [
                 torch.where(self.found.fell(name) == 0, self.found.latent(name).abs(), -1.0) for name in self.weights
             ]
-            self.tau = max(0.0, threshold_for(standing, kept)) if kept < total else -1.0
+            self.tau = threshold_for(standing, kept)
+        self.fall_()
+
+    @torch.no_grad()
+    def fall_(self) -> None:
+        """Let fall what lies at or below tau."""
         for name in self.weights:
             fell = self.found.fell(name)
-            fell[(fell == 0) & (self.found.latent(name).abs() <= self.tau)] = search
+            fell[(fell == 0) & (self.found.latent(name).abs() <= self.tau)] = int(self.found.searches)
 
     @torch.no_grad()
     def show_(self) -> None:
@@ -88,17 +98,19 @@ class MaskSearch(MethodRun):
 
     @torch.no_grad()
     def after_step_(self, lr: float, strength: float) -> None:
-        """What fell stays as it was; with a tau that is given more may fall."""
+        """What fell stays as it was; more may fall where tau is given, or the mask depends on it."""
+        super().after_step_(lr, strength)
         for name, weight in self.weights.items():
             latent = self.found.latent(name)
             latent.copy_(torch.where(self.found.fell(name) == 0, weight, latent))
-        if self.phase.tau is not None:
-            self.fall_(self.progress)
+        if self.phase.tau is not None or self.phase.mask_gradient == "implicit":
+            self.fall_()
         self.show_()
-        super().after_step_(lr, strength)
 
     def finish_(self) -> None:
-        """The mask is made binary, for use."""
+        """What is still to fall does; the mask is made binary, for use."""
+        if self.progress < self.phase.gradual:
+            self.raise_(1.0)
         with torch.no_grad():
             for name, weight in self.weights.items():
                 weight.copy_(self.found.latent(name) * (self.found.fell(name) == 0))

@@ -7,7 +7,7 @@ and on last layers that levels have for themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,22 +20,31 @@ from core.nested.alone import keep_only_, settle_
 from core.nested.knowledge import View
 from core.nested.masks import fall_at_once, fallen_of, masked_weights
 from core.nested.once import computed_once
-from core.nested.ordering import block_orders, orders
-from core.networks.describe import input_shape_of, outline_of
+from core.nested.ordering import learned_orders
+from core.networks.describe import ORDERS, input_shape_of, outline_of
 from core.phases import Phase
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 
 
 class NestedNet(MethodRun):
-    """The levels of the phase inside the network, which is the full one. `views`: what each level knows."""
+    """The levels of the phase inside the network, which is the full one. `views`: what each level knows.
+
+    `kept`: of a checkpoint that will be put back, the network's tensors by name: an order that was learned is not learned again.
+    """
 
     def __init__(
-        self, phase: Phase, network: nn.Module, momentum: float, weight_decay: float, views: Sequence[View] = ()
+        self,
+        phase: Phase,
+        network: nn.Module,
+        momentum: float,
+        weight_decay: float,
+        views: Sequence[View] = (),
+        kept: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(phase, network, momentum, weight_decay)
         self.views = list(views)
-        self.nested = nested_for(phase, network, self.views)
+        self.nested = nested_for(phase, network, self.views, kept or {})
         like = next(network.parameters())
         for level in self.nested.inner:
             level.to(like.device)
@@ -118,20 +127,25 @@ class NestedNet(MethodRun):
 
     @torch.no_grad()
     def recalibrate_(self, draw: Callable[[], Iterator[tuple[Tensor, Tensor]]]) -> None:
-        """Where statistics are taken anew: those of all inner levels, over the images that `draw` gives."""
+        """Where statistics are taken anew: means and variances (unbiased, of each batch) of all inner levels over what `draw` gives."""
         if self.phase.level_norms != "recalibrated":
             return
         for level in self.nested.inner:
             norms = [m for m in level.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
             before = [norm.momentum for norm in norms]
+            level.eval()
             for norm in norms:
                 norm.reset_running_stats()
-                norm.momentum = None  # the plain mean over all batches
-            level.train()
+                norm.train()
+            seen = 0
             for images, _ in draw():
+                seen += len(images)
+                for norm in norms:
+                    norm.momentum = len(images) / seen  # the mean over batches, each by its images
                 level(images, self.nested.shared())
             for norm, momentum in zip(norms, before, strict=True):
                 norm.momentum = momentum
+            level.train(self.network.training)
 
     def finish_(self) -> None:
         """A level trained alone becomes the network itself."""
@@ -148,12 +162,13 @@ class NestedNet(MethodRun):
         super().load_state_tensors({k: v for k, v in tensors.items() if k.startswith("frozen/")})
 
 
-def nested_for(phase: Phase, network: nn.Module, views: Sequence[View]) -> Nested:
-    """The levels of a phase inside a network."""
+def nested_for(phase: Phase, network: nn.Module, views: Sequence[View], kept: Mapping[str, Tensor]) -> Nested:
+    """The levels of a phase inside a network; `kept`: the network's tensors in a checkpoint, where there is one."""
     example = torch.zeros(1, *input_shape_of(network))
     full = views[-1].dataset.num_classes if views else None
     classes = [view.dataset.num_classes if phase.own_heads or not view.shares_classes else None for view in views[:-1]]
-    making = Making(phase.level_norms, classes, full)
+    extra = [None if view.of is None else full for view in views[:-1]]
+    making = Making(phase.level_norms, classes, extra)
     if any(level.is_masked for level in phase.levels):
         prepare_masks_(phase, network)
         return nest_masks(network, example, len(phase.levels), making)
@@ -161,7 +176,11 @@ def nested_for(phase: Phase, network: nn.Module, views: Sequence[View]) -> Neste
     whole = (first_layer(network),) if phase.first_whole else ()
     order, blocks = {}, {}
     if phase.order == "learned":
-        order, blocks = orders(network, example), block_orders(network, example, outline)
+        learned = learned_orders(network, example, outline)
+        if of_old := {n.removeprefix(f"{ORDERS}."): t for n, t in kept.items() if n.startswith(f"{ORDERS}.")}:
+            learned.load_state_dict(of_old)
+        network.add_module(ORDERS, learned)
+        order, blocks = learned.units(), learned.blocks()
     schedules = [Schedule(level.width, level.depth, whole, order, blocks) for level in phase.levels[:-1]]
     return nest(network, example, schedules, making)
 

@@ -52,7 +52,9 @@ def asked(nested: Nested, views: Sequence[View], split: Split, dataset: Dataset)
     """By batch: (scores (levels, N, classes) of the levels that can be asked, labels (N,))."""
     nested.full.eval()
     for images, labels in batches(split, dataset, 500, train=False):
-        yield torch.stack([scores(nested, views, level, images).float() for level in askable(nested, views)]), labels
+        seen = images.to(next(nested.full.parameters()).device)
+        told = [scores(nested, views, level, seen).float() for level in askable(nested, views)]
+        yield torch.stack(told), labels.to(seen.device)
 
 
 def accuracy_of(nested: Nested, views: Sequence[View], level: int) -> float:

@@ -80,4 +80,6 @@ def families_in(file: Path, dataset: Dataset) -> Families:
         got = f"no class {missing[0]!r}" if missing else f"{strange[0]!r}, which {dataset.name} does not have"
         raise BadInput(f"{rule}; {file} has {got}")
     names = tuple(dict.fromkeys(told[name] for name in dataset.class_names))
+    if len(names) < 2:
+        raise BadInput(f"{rule}, to two classes or more; {file} has {names[0]!r} alone")
     return Families(names, tuple(names.index(told[name]) for name in dataset.class_names))

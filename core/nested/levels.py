@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import BadInput
+from core.nested.beside import Levels
 from core.nested.ties import Tie
-from core.networks.describe import LEVELS, MASKS
+from core.networks.describe import LEVELS, MASKS, ORDERS
 from core.structure.plan import RemovalPlan
 
 
@@ -91,7 +92,7 @@ class Nested:
     def __init__(self, full: nn.Module, inner: Sequence[Level] = ()) -> None:
         self.full = full
         if inner:
-            full.add_module(LEVELS, nn.ModuleList(inner))
+            full.add_module(LEVELS, Levels(inner))
         self._homes = {name: home_of(full, name) for name in own_tensors(full)}
 
     @property
@@ -155,4 +156,4 @@ def home_of(network: nn.Module, name: str) -> tuple[nn.Module, str]:
 def own_tensors(full: nn.Module) -> list[str]:
     """Names of the full network's own parameters and buffers."""
     names = [name for name, _ in (*full.named_parameters(), *full.named_buffers())]
-    return [name for name in names if not name.startswith((f"{LEVELS}.", f"{MASKS}."))]
+    return [name for name in names if not name.startswith((f"{LEVELS}.", f"{MASKS}.", f"{ORDERS}."))]

@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from core.nested.beside import Beside
 from core.networks.describe import MASKS
 
 GAMMA = 1e5
@@ -20,7 +21,7 @@ LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 def implicit_mask(weight: Tensor, tau: float) -> Tensor:
     """tanh(gamma max(|W| - tau, 0)), shaped like `weight`, differentiable (equation 3)."""
-    return torch.tanh(GAMMA * (weight.abs() - tau).clamp_min(0))
+    return torch.tanh(GAMMA * torch.relu(weight.abs() - tau))
 
 
 def mask_slope(weight: Tensor, tau: float) -> Tensor:
@@ -30,15 +31,16 @@ def mask_slope(weight: Tensor, tau: float) -> Tensor:
 
 
 def masked_weights(network: nn.Module) -> dict[str, nn.Parameter]:
-    """What masks act on, by name: the weights of all convolutions and linear layers."""
+    """What masks act on, by name: the weights of all convolutions and linear layers, each once."""
+    layers = {path for path, module in network.named_modules() if isinstance(module, LAYERS)}
     return {
-        f"{path}.weight": cast(nn.Parameter, module.weight)
-        for path, module in network.named_modules()
-        if isinstance(module, LAYERS) and isinstance(module._parameters.get("weight"), nn.Parameter)
+        name: parameter
+        for name, parameter in network.named_parameters()
+        if name.rpartition(".")[0] in layers and name.endswith(".weight")
     }
 
 
-class Fallen(nn.Module):
+class Fallen(Beside):
     """By weight: the search in which it fell, from 1; 0: it did not (uint8). And `latent`: its value, also where it fell.
 
     `searches`: how many there were.
@@ -78,10 +80,10 @@ def fallen_of(network: nn.Module) -> Fallen:
 
 @torch.no_grad()
 def threshold_for(sizes: Sequence[Tensor], kept: int) -> float:
-    """The tau above which `kept` of all these sizes lie; 0 where all that is not zero is kept."""
+    """The tau above which `kept` of all these sizes lie; -1, below any size, where all are kept."""
     flat = torch.cat([size.flatten() for size in sizes])
     if kept >= len(flat):
-        return 0.0
+        return -1.0
     return float(flat.kthvalue(len(flat) - kept).values)
 
 

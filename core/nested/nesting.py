@@ -7,8 +7,9 @@ is the full network behind a mask.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -19,7 +20,7 @@ from core.nested.levels import Level, Nested, OwnHead, home_of
 from core.nested.masks import fallen_of, masked_weights
 from core.nested.scheduling import Schedule, absent, elements
 from core.nested.ties import Masked, Piece, Tie, piece_of
-from core.networks.describe import without_levels
+from core.networks.describe import Outline, without_levels
 from core.structure.build import Origin
 from core.structure.need import mark_needs
 from core.structure.outlining import closed_sites, described
@@ -38,13 +39,17 @@ STATISTICS = ("running_mean", "running_var")
 class Making:
     """What levels have of their own. `norms`: everything; nothing (shared); or statistics alone (recalibrated).
 
-    `classes`: of each inner level, how many its own last layer tells apart; None: it has that of the full network. `extra`: levels
-    with other classes than the run's have a second last layer for these many.
+    `classes`: of each inner level, how many its own last layer tells apart; None: it has that of the full network. `extra`: how
+    many a second last layer of its own does; None: it has none.
     """
 
     norms: Literal["own", "shared", "recalibrated"] = "own"
     classes: Sequence[int | None] = field(default_factory=tuple)
-    extra: int | None = None
+    extra: Sequence[int | None] = field(default_factory=tuple)
+
+    def heads(self, level: int) -> tuple[int | None, int | None]:
+        """Classes of an inner level's own last layer and of its second one."""
+        return self.classes[level] if self.classes else None, self.extra[level] if self.extra else None
 
 
 def nest(full: nn.Module, example: Example, schedules: Sequence[Schedule], making: Making | None = None) -> Nested:
@@ -53,25 +58,45 @@ def nest(full: nn.Module, example: Example, schedules: Sequence[Schedule], makin
     Levels are found by following a copy without zeros: what is zero by chance in `full` does not shape them.
     """
     making = making or Making()
+    check_nestable(full)
     model = without_zeros(full)
     outline = described(model, example).outline
     inner = []
     for number, schedule in enumerate(schedules):
-        traced = trace(model, example)
-        flow = flow_of_nothing(traced)
-        plan = plan_traced(traced, masked=absent(flow, outline, schedule))
-        network, origins = built(plan, flow_of(plan, traced), trains=True)
+        made = without(model, example, outline, schedule)
+        network = made.network
+        check_constants(made, partial(without, without_zeros(full, 1), example, outline, schedule))
+        ties = pieces_of(model, network, made.origins)
         fresh_norms(network)
-        classes = making.classes[number] if making.classes else None
-        head = None if classes is None else head_of(flow)
-        columns = None if head is None else columns_of(model, head, origins)
-        inner.append(level_of(model, network, plan, pieces_of(model, network, origins), making, classes, head, columns))
+        heads = making.heads(number)
+        head = None if heads[0] is None else head_of(made.flow)
+        own = None if head is None else OwnHead(head, columns_of(model, head, made.origins))
+        inner.append(level_of(model, network, made.plan, ties, making.norms, own, heads))
     return Nested(full, inner)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the knife makes of a network without the units that a level lacks; `flow`: of the whole."""
+
+    flow: Flow
+    plan: RemovalPlan
+    network: nn.Module
+    origins: Mapping[str, Origin]
+
+
+def without(model: nn.Module, example: Example, outline: Outline, schedule: Schedule) -> Made:
+    """The network of one level."""
+    traced = trace(model, example)
+    flow = flow_of_nothing(traced)
+    plan = plan_traced(traced, masked=absent(flow, outline, schedule))
+    return Made(flow, plan, *built(plan, flow_of(plan, traced), trains=True))
 
 
 def nest_masks(full: nn.Module, example: Example, num_levels: int, making: Making | None = None) -> Nested:
     """Levels of single weights, core first, by what fell in which search (`core.nested.masks`)."""
     making = making or Making()
+    check_nestable(full)
     found, inner = fallen_of(full), []
     plan = plan_traced(trace(without_zeros(full), example), masked={})
     for level in range(num_levels - 1):
@@ -83,11 +108,31 @@ def nest_masks(full: nn.Module, example: Example, num_levels: int, making: Makin
             name: Masked(name, found, level, num_levels) if name in masked else piece
             for name, piece in everything.items()
         }
-        classes = making.classes[level] if making.classes else None
-        head = None if classes is None else head_of(flow_of_nothing(trace(without_zeros(full), example)))
-        columns = None if head is None else torch.arange(network.get_submodule(head).in_features)
-        inner.append(level_of(full, network, plan, ties, making, classes, head, columns))
+        heads = making.heads(level)
+        head = None if heads[0] is None else head_of(flow_of_nothing(trace(without_zeros(full), example)))
+        own = None if head is None else OwnHead(head, torch.arange(network.get_submodule(head).in_features))
+        inner.append(level_of(full, network, plan, ties, making.norms, own, heads))
     return Nested(full, inner)
+
+
+def check_nestable(full: nn.Module) -> None:
+    """BadInput where a batch norm has nothing that a level could have of its own, or one parameter has several names."""
+    for path, module in full.named_modules():
+        if isinstance(module, NORMS) and (not module.affine or not module.track_running_stats):
+            missing = (
+                "scale and shift; take affine=True"
+                if not module.affine
+                else "statistics; take track_running_stats=True"
+            )
+            raise BadInput(
+                f"{path}: a batch norm of a nested network must have what levels have of their own; it has no {missing}"
+            )
+    names: dict[nn.Parameter, str] = {}
+    for name, parameter in full.named_parameters(remove_duplicate=False):
+        if names.setdefault(parameter, name) != name:
+            raise BadInput(
+                f"a parameter of a nested network must have one name; {names[parameter]} and {name} are the same; call one module twice"
+            )
 
 
 def level_of(
@@ -95,42 +140,35 @@ def level_of(
     network: nn.Module,
     plan: RemovalPlan,
     ties: dict[str, Tie],
-    making: Making,
-    classes: int | None,
-    head: str | None,
-    columns: Tensor | None,
+    norms: str,
+    head: OwnHead | None,
+    classes: tuple[int | None, int | None],
 ) -> Level:
-    """A level of a network whose every parameter has a tie: less those that are to be its own."""
-    norms = {path for path, module in network.named_modules() if isinstance(module, NORMS)}
+    """A level of a network whose every parameter has a tie: less those that are to be its own. `classes`: `Making.heads`."""
+    paths = {path for path, module in network.named_modules() if isinstance(module, NORMS)}
     channels = {}
-    for path in norms:
-        tie = cast(Piece, ties.get(f"{path}.weight"))
-        if tie is None:
-            raise BadInput(
-                f"a batch norm of a nested network must have scale and shift; {path} has none; take affine=True"
-            )
+    for path in paths:
+        tie = cast(Piece, ties[f"{path}.weight"])
         channels[path] = tie.elements
         home = tie.source.rpartition(".")[0]
-        if making.norms == "own":
+        if norms == "own":
             del ties[f"{path}.weight"], ties[f"{path}.bias"]
-        elif making.norms == "shared":
+        elif norms == "shared":
             if not tie.leading:
                 raise BadInput(
                     "level_norms must be own or recalibrated where the order of channels is learned; got shared: its statistics "
                     "would be kept in pieces; take own"
                 )
             ties |= {f"{path}.{name}": Piece(f"{home}.{name}", tie.elements, leading=True) for name in STATISTICS}
-    own = extra = None
-    if head is not None and columns is not None and classes is not None:
-        like = full.get_submodule(head)
-        place, last = home_of(network, head)
-        setattr(place, last, linear(len(columns), classes, like, seed=classes))
+    made = []
+    if head is not None:
+        like = full.get_submodule(head.path)
+        made = [linear(len(head.columns), count, like, seed=count) for count in classes if count is not None]
+        place, last = home_of(network, head.path)
+        setattr(place, last, made[0])
         for name in ("weight", "bias"):
-            ties.pop(f"{head}.{name}", None)
-        own = OwnHead(head, columns)
-        if making.extra is not None and making.extra != classes:
-            extra = linear(len(columns), making.extra, like, seed=making.extra)
-    return Level(network, plan, ties, channels, own, extra)
+            ties.pop(f"{head.path}.{name}", None)
+    return Level(network, plan, ties, channels, head, *made[1:])
 
 
 def extract(nested: Nested, level: int) -> nn.Module:
@@ -153,14 +191,48 @@ def extract(nested: Nested, level: int) -> nn.Module:
 
 
 def pieces_of(model: nn.Module, network: nn.Module, origins: Mapping[str, Origin]) -> dict[str, Tie]:
-    """By parameter of a cut network: the piece of the full network's that it is."""
+    """By parameter of a cut network: the piece of the full network's that it is. BadInput where something else is in it.
+
+    That is so where a missing channel leaves a constant behind, as a sigmoid does, which the cut carries in biases and buffers.
+    """
     full = dict(model.named_parameters())
     out: dict[str, Tie] = {}
     for name, parameter in network.named_parameters():
-        origin = origins[name]
-        numbers = origin.cut(elements(full[origin.source])).reshape(parameter.shape).long()
-        out[name] = piece_of(origin.source, full[origin.source], numbers)
+        if name not in origins:
+            raise carries(name)
+        source, cut = origins[name].source, origins[name].cut
+        numbers = cut(elements(full[source])).reshape(parameter.shape).long()
+        piece = full[source].flatten()[numbers]
+        if bool(((piece != parameter) & (parameter != 0)).any()):  # zeros only pad uneven conv groups
+            raise carries(name)
+        out[name] = piece_of(source, full[source], numbers)
     return out
+
+
+def check_constants(made: Made, again: Callable[[], Made]) -> None:
+    """BadInput where what missing channels leave behind depends on weights; `again`: the same level with other weights."""
+    constants = constants_of(made.network)
+    if not constants:
+        return
+    other = constants_of(again().network)
+    for name, value in constants.items():
+        if not torch.equal(value, other.get(name, value)):
+            raise carries(name)
+
+
+def constants_of(network: nn.Module) -> dict[str, Tensor]:
+    """Buffers of a cut network that are no norm's and no mere zeros and ones, which give sizes."""
+    buffers = {name: value for name, value in network.named_buffers() if value.is_floating_point()}
+    norms = tuple(f"{path}." for path, module in network.named_modules() if isinstance(module, NORMS))
+    odd = {name: value for name, value in buffers.items() if bool(((value != 0) & (value != 1)).any())}
+    return {name: value for name, value in odd.items() if not name.startswith(norms)}
+
+
+def carries(name: str) -> BadInput:
+    return BadInput(
+        "a level must be the full network without some channels, and nothing in their place; "
+        f"{name} would carry what an activation with f(0) other than 0 makes of them; take one such as ReLU"
+    )
 
 
 def head_of(flow: Flow) -> str:
@@ -199,10 +271,10 @@ def fresh_norms(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def without_zeros(full: nn.Module) -> nn.Module:
+def without_zeros(full: nn.Module, seed: int = 0) -> nn.Module:
     """A copy in which nothing is zero or one by chance: what a level lacks follows from its schedule alone."""
     model = without_levels(copy.deepcopy(full)).cpu().eval()
-    draw = torch.Generator().manual_seed(0)
+    draw = torch.Generator().manual_seed(seed)
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
             tensor.uniform_(0.5, 1.5, generator=draw)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping, Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
-from core.networks.describe import Outline
+from core.nested.beside import Beside
+from core.networks.describe import Outline, without_levels
 from core.structure.groups import coupled
 from core.structure.importance import importances
 from core.structure.planning import relative
@@ -13,6 +18,32 @@ from core.structure.provenance import provenance
 from core.structure.trace import Example, trace
 
 EFFECT = "effect"  # a filter's norm times |gamma| / sigma of the batch norm behind it
+
+
+class Orders(Beside):
+    """Units by site and blocks by stage, those that levels take first in front; in a network, for levels to be made again."""
+
+    def __init__(self, units: Mapping[str, Tensor], blocks: Mapping[str, Sequence[int]]) -> None:
+        super().__init__()
+        self.sites, self.stages = list(units), list(blocks)
+        for i, order in enumerate(units.values()):
+            self.register_buffer(f"site{i}", order)
+        for i, numbers in enumerate(blocks.values()):
+            self.register_buffer(f"stage{i}", torch.tensor(numbers))
+
+    def units(self) -> dict[str, Tensor]:
+        """By site: its units (Long)."""
+        return {site: cast(Tensor, getattr(self, f"site{i}")) for i, site in enumerate(self.sites)}
+
+    def blocks(self) -> dict[str, list[int]]:
+        """By stage: its blocks."""
+        return {stage: cast(Tensor, getattr(self, f"stage{i}")).tolist() for i, stage in enumerate(self.stages)}
+
+
+def learned_orders(network: nn.Module, example: Example, outline: Outline) -> Orders:
+    """The order that the network's weights give."""
+    plain = without_levels(copy.deepcopy(network)).cpu()
+    return Orders(orders(plain, example), block_orders(plain, example, outline))
 
 
 def orders(network: nn.Module, example: Example) -> dict[str, Tensor]:

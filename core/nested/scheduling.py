@@ -51,8 +51,8 @@ def absent(flow: Flow, outline: Outline, schedule: Schedule) -> Sites:
     closed = closed_sites(flow)
     for site, calls in layers(flow).items():
         path, total = site.rpartition("/")[0], calls[0].width
-        if site in closed or path in schedule.whole or calls[0].kind != "layer":
-            continue
+        if site in closed or path in schedule.whole or calls[0].kind != "layer" or calls[0].node.op != "call_module":
+            continue  # a bare parameter is nobody's to split either
         kept = leading(total, schedule.width, calls[0].module)
         if kept < total:
             gone[site] = beyond(schedule.order.get(site), kept, total, calls[0].module)

@@ -64,11 +64,12 @@ class OwnDescription:
 OWN = "_espalier_description"
 LEVELS = "nested_levels"  # where a network keeps the levels inside it
 MASKS = "nested_masks"  # and what is known of its single weights
+ORDERS = "nested_orders"  # and a learned order of its channels and blocks
 
 
 def without_levels(network: Any) -> Any:
     """The network itself, in place, without the levels that a nested one keeps inside."""
-    for name in (LEVELS, MASKS):
+    for name in (LEVELS, MASKS, ORDERS):
         if hasattr(network, name):
             delattr(network, name)
     return network

@@ -14,7 +14,7 @@ from torch import nn
 from core import checkpoint, conditions, cut
 from core.config import RunConfig
 from core.data.dataset import Dataset
-from core.errors import WrongMoment
+from core.errors import BadInput, WrongMoment
 from core.forms import check_suffix, write_form
 from core.latency import processor
 from core.levels import level_of, levels_of, nested_in
@@ -62,9 +62,21 @@ def compact_of(folder: RunFolder, output: Path, data: Path | None) -> dict[str, 
     }
 
 
+def newest_nested(folder: RunFolder, data: Path | None) -> tuple[nn.Module, RunConfig, Dataset, int]:
+    """`newest`; BadInput where one level alone was trained, which the network then is."""
+    found = newest(folder, data)
+    last = found[1].phases[-1]
+    if last.method == "nested" and last.alone is not None:
+        raise BadInput(
+            f"{folder.path.name} must be a run that trained its levels together; it trained level {last.alone} alone; take that with "
+            "`compact`"
+        )
+    return found
+
+
 def levels_of_run(folder: RunFolder, data: Path | None) -> dict[str, Any]:
     """The levels of a nested run's newest network; the document `levels --json` prints."""
-    network, config, dataset, epoch = newest(folder, data)
+    network, config, dataset, epoch = newest_nested(folder, data)
     conditions.prepare_process(conditions.fixed(config, 0))
     views = views_of(config.phases[-1].levels, dataset, data)
     return {"run": folder.path.name, "epoch": epoch, **levels_of(network, folder.path.name, views, config.batch_size)}
@@ -88,7 +100,7 @@ def budget_of(folder: RunFolder, limit: dict[str, float], batch: int, data: Path
 def extract_of(folder: RunFolder, level: int, output: Path, data: Path | None) -> dict[str, Any]:
     """Write a level of `folder`'s newest network to `output`; the document `extract --json` prints. BadInput for no level."""
     check_suffix(output)
-    network, config, dataset, epoch = newest(folder, data)
+    network, config, dataset, epoch = newest_nested(folder, data)
     views = views_of(config.phases[-1].levels, dataset, data)
     left, plan, certificate = level_of(network, folder.path.name, level, views)
     example = torch.zeros(1, *dataset.shape)

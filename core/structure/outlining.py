@@ -74,6 +74,9 @@ def filters(flow: Flow, calls: dict[str, list[Op]]) -> tuple[dict[str, Structure
     found, left = {}, {}
     for site, ops in calls.items():
         path, _, kind = site.rpartition("/")
+        if ops[0].node.op != "call_module":
+            left[path] = "its weights are a bare parameter"
+            continue
         behind, layer = norms.get(site, []), flow.traced.root.get_submodule(path)
         module = flow.traced.root.get_submodule(behind[0]) if len(behind) == 1 else layer
         if site not in units:

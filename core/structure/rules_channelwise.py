@@ -5,6 +5,7 @@ Constants are found by running the real operation on them; there is no table of 
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -149,9 +150,17 @@ def probe(flow: Flow, node: fx.Node, tensor: Tensor, run: int = 0) -> Tensor:
     feed: dict[fx.Node, Any] = {}
     for source in node.all_input_nodes:
         raw = isinstance(flow.values[source], Raw)
-        feed[source] = flow.traced.runs[run].numbers[source] if raw else tensor.clone()
+        feed[source] = wide(flow.traced.runs[run].numbers[source]) if raw else tensor.clone()
     with torch.no_grad():
+        if node.op == "call_module":  # its own parameters may be narrower
+            module = copy.deepcopy(flow.traced.module(node)).double()
+            return module(*fx.map_arg(node.args, feed.__getitem__), **fx.map_arg(node.kwargs, feed.__getitem__))
         return execute(flow.traced.root, node, feed, iter(()))
+
+
+def wide(value: Any) -> Any:
+    """A tensor of numbers in float64; anything else as it is."""
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
 def emit_pointwise(build: Build, op: Op) -> None:

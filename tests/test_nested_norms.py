@@ -9,7 +9,7 @@ from torch import nn
 from core import training
 from core.controls import Controls
 from core.errors import BadInput
-from core.methods.nested import nested_for
+from core.methods.nested import NestedNet, nested_for
 
 HALF = {"width": 0.5}
 
@@ -102,3 +102,16 @@ def test_norms_without_scale_and_shift_are_refused_in_a_sentence():
         match=r"bn: a batch norm of a nested network must have .*; it has no scale and shift; take affine=True",
     ):
         nested_for(phase(HALF), full, [], {})
+
+
+@pytest.mark.parametrize("starts_from", ["scratch", "previous"])
+def test_after_training_norms_begin_as_the_full_networks(starts_from):
+    full, _ = network("resnet20")
+    with torch.no_grad():
+        full.bn.weight.copy_(torch.linspace(1, 2, 16))
+        full.bn.running_mean.copy_(torch.linspace(-1, 1, 16))
+    run = NestedNet(phase(HALF, starts_from=starts_from), full, 0.9, 0.0)
+    own = run.nested.inner[0].network.bn
+    taken = starts_from == "previous"
+    assert torch.equal(own.weight, full.bn.weight[:8] if taken else torch.ones(8))
+    assert torch.equal(own.running_mean, full.bn.running_mean[:8] if taken else torch.zeros(8))

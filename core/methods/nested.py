@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from core.data.dataset import Dataset
 from core.methods.base import LossOf, MethodRun
 from core.nested import Making, Nested, Schedule, nest, nest_masks
-from core.nested.alone import keep_only_, settle_
+from core.nested.alone import inherit_, keep_only_, settle_
 from core.nested.knowledge import View
 from core.nested.masks import fall_at_once, fallen_of, masked_weights
 from core.nested.once import computed_once
@@ -51,6 +51,8 @@ class NestedNet(MethodRun):
         self.calls = [self.nested.at(level) for level in range(self.nested.num_levels)]
         self.draw = torch.Generator().manual_seed(0)
         self.streams: dict[int, Batches] = {}
+        if phase.starts_from in ("previous", "source"):
+            inherit_(self.nested)
         if phase.alone is not None:
             keep_only_(self.nested, phase.alone)
 

@@ -1,4 +1,7 @@
-"""One level and nothing else: the control of a nested level. The full network holds it, with zeros where the level has nothing."""
+"""One level and nothing else: the control of a nested level. The full network holds it, with zeros where the level has nothing.
+
+And what levels take over from a full network that was trained before.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +60,18 @@ def put_head_(full: nn.Module, head: OwnHead, own: nn.Linear) -> None:
     if own.bias is not None:
         made.bias.copy_(own.bias)
     setattr(home, last, made)
+
+
+@torch.no_grad()
+def inherit_(nested: Nested) -> None:
+    """Norms of the inner levels begin as the full network's, in place: where it was trained before."""
+    wide = dict(own_norms(nested))
+    for inner in nested.inner:
+        for path, channels in inner.channels.items():
+            own = inner.network.get_submodule(path)
+            for name in ("weight", "bias", *STATISTICS):
+                if isinstance(getattr(own, name), torch.Tensor):  # else it is the full network's anyway
+                    getattr(own, name).copy_(getattr(wide[path], name)[channels.to(wide[path].weight.device)])
 
 
 def own_norms(nested: Nested) -> list[tuple[str, nn.modules.batchnorm._BatchNorm]]:

@@ -7,23 +7,24 @@ is the full network behind a mask.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from core.errors import BadInput
 from core.nested.levels import Level, Nested, OwnHead, home_of
 from core.nested.masks import fallen_of, masked_weights
+from core.nested.pieces import NORMS, check_constants, columns_of, head_of, pieces_of
 from core.nested.scheduling import Schedule, absent, elements
 from core.nested.ties import Masked, Piece, Tie, piece_of
 from core.networks.describe import Outline, without_levels
 from core.structure.build import Origin
 from core.structure.need import mark_needs
-from core.structure.outlining import closed_sites, described
+from core.structure.outlining import described
 from core.structure.plan import RemovalPlan
 from core.structure.provenance import provenance
 from core.structure.surgery import built, flow_of
@@ -31,7 +32,6 @@ from core.structure.trace import Example, Traced, trace
 from core.structure.values import Flow
 from core.structure.zeros import plan_traced
 
-NORMS = nn.modules.batchnorm._BatchNorm
 STATISTICS = ("running_mean", "running_var")
 
 
@@ -65,7 +65,7 @@ def nest(full: nn.Module, example: Example, schedules: Sequence[Schedule], makin
     for number, schedule in enumerate(schedules):
         made = without(model, example, outline, schedule)
         network = made.network
-        check_constants(made, partial(without, without_zeros(full, 1), example, outline, schedule))
+        check_constants(network, partial(cut_out, without_zeros(full, 1), example, outline, schedule))
         ties = pieces_of(model, network, made.origins)
         fresh_norms(network)
         heads = making.heads(number)
@@ -91,6 +91,11 @@ def without(model: nn.Module, example: Example, outline: Outline, schedule: Sche
     flow = flow_of_nothing(traced)
     plan = plan_traced(traced, masked=absent(flow, outline, schedule))
     return Made(flow, plan, *built(plan, flow_of(plan, traced), trains=True))
+
+
+def cut_out(model: nn.Module, example: Example, outline: Outline, schedule: Schedule) -> nn.Module:
+    """The network of one level, and nothing else."""
+    return without(model, example, outline, schedule).network
 
 
 def nest_masks(full: nn.Module, example: Example, num_levels: int, making: Making | None = None) -> Nested:
@@ -188,68 +193,6 @@ def extract(nested: Nested, level: int) -> nn.Module:
             else:
                 module.register_buffer(last, own)
     return network
-
-
-def pieces_of(model: nn.Module, network: nn.Module, origins: Mapping[str, Origin]) -> dict[str, Tie]:
-    """By parameter of a cut network: the piece of the full network's that it is. BadInput where something else is in it.
-
-    That is so where a missing channel leaves a constant behind, as a sigmoid does, which the cut carries in biases and buffers.
-    """
-    full = dict(model.named_parameters())
-    out: dict[str, Tie] = {}
-    for name, parameter in network.named_parameters():
-        if name not in origins:
-            raise carries(name)
-        source, cut = origins[name].source, origins[name].cut
-        numbers = cut(elements(full[source])).reshape(parameter.shape).long()
-        piece = full[source].flatten()[numbers]
-        if bool(((piece != parameter) & (parameter != 0)).any()):  # zeros only pad uneven conv groups
-            raise carries(name)
-        out[name] = piece_of(source, full[source], numbers)
-    return out
-
-
-def check_constants(made: Made, again: Callable[[], Made]) -> None:
-    """BadInput where what missing channels leave behind depends on weights; `again`: the same level with other weights."""
-    constants = constants_of(made.network)
-    if not constants:
-        return
-    other = constants_of(again().network)
-    for name, value in constants.items():
-        if not torch.equal(value, other.get(name, value)):
-            raise carries(name)
-
-
-def constants_of(network: nn.Module) -> dict[str, Tensor]:
-    """Buffers of a cut network that are no norm's and no mere zeros and ones, which give sizes."""
-    buffers = {name: value for name, value in network.named_buffers() if value.is_floating_point()}
-    norms = tuple(f"{path}." for path, module in network.named_modules() if isinstance(module, NORMS))
-    odd = {name: value for name, value in buffers.items() if bool(((value != 0) & (value != 1)).any())}
-    return {name: value for name, value in odd.items() if not name.startswith(norms)}
-
-
-def carries(name: str) -> BadInput:
-    return BadInput(
-        "a level must be the full network without some channels, and nothing in their place; "
-        f"{name} would carry what an activation with f(0) other than 0 makes of them; take one such as ReLU"
-    )
-
-
-def head_of(flow: Flow) -> str:
-    """The path of the linear layer that gives the network's output. BadInput where that is something else."""
-    found = [site.rpartition("/")[0] for site in closed_sites(flow)]
-    if len(found) != 1 or not isinstance(flow.traced.root.get_submodule(found[0]), nn.Linear):
-        raise BadInput(
-            f"a head of its own must take the place of one linear layer at the network's end; got {', '.join(sorted(found)) or 'none'}"
-        )
-    return found[0]
-
-
-def columns_of(model: nn.Module, head: str, origins: Mapping[str, Origin]) -> Tensor:
-    """Which inputs of the full network's last layer a level has."""
-    weight = dict(model.named_parameters())[f"{head}.weight"]
-    width = weight.shape[1]
-    return origins[f"{head}.weight"].cut(elements(weight)).long()[0] % width
 
 
 def linear(inputs: int, outputs: int, like: nn.Module, seed: int) -> nn.Linear:

@@ -58,5 +58,10 @@ def card(title: str, sentence: str = "", *, key: str) -> Iterator[Any]:
         opening = f'<p class="card-title" role="heading" aria-level="3">{html.escape(title)}</p>'
         st.html(opening)
         if sentence:
-            st.html(f'<p class="takeaway">{html.escape(sentence)}</p>')
+            takeaway(sentence)
         yield box
+
+
+def takeaway(sentence: str) -> None:
+    """The sentence that says what to see."""
+    st.html(f'<p class="takeaway">{html.escape(sentence)}</p>')

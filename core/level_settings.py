@@ -150,7 +150,7 @@ def levels_written(text: str) -> list[dict[str, Any]]:
             raise BadInput(
                 "levels must be written, core first, as shares of channels x blocks (0.5 x 1), of weights (1/3) or with a threshold "
                 f"(tau 0.015), each with coarse, labels FILE or data NAME behind it if it learns something else; got {part!r}; "
-                "for example 0.5 x 1 coarse, 1 x 1"
+                "for example 0.5 x 1, 1 x 1"
             )
         width, depth, compression, tau, coarse, labels, data, weight = found.groups()
         told = {"width": width, "depth": depth, "compression": compression, "tau": tau, "weight": weight}

@@ -14,6 +14,8 @@ from core.data import batches
 from core.data.dataset import Dataset
 from core.errors import BadInput
 from core.nested import Adaptive, Nested, consensus, extract
+from core.nested.answering import by_family
+from core.nested.bands import bands
 from core.nested.knowledge import View
 from core.nested.masks import masked_weights
 from core.nested.proving import verify_level
@@ -53,7 +55,7 @@ def levels_of(
     `bytes`: of parameters and buffers, of the nested network, and of n networks in files of their own; `density`: weights that are
     not zero over those of the full network. `accuracy.test` is of the level's own classes, `accuracy.extra` of an extra head's.
     `consensus`: test accuracy of NestedNet-A and, where `learn`, of NestedNet-L (on all training images); null where one level
-    alone knows the run's classes.
+    alone knows the run's classes. `bands`: what each has of every layer; `families`: of levels with coarser classes, by family.
     """
     nested = nested_in(network.cpu().eval(), name)
     dataset = views[-1].dataset
@@ -78,7 +80,8 @@ def levels_of(
         "consensus": agreed(nested, views, learn),
         "subset_holds": {f"{j} in {k}": holds for (j, k), holds in nested.subset_holds().items()},
         "bytes": {"nested": size(network), "separate": sum(row["bytes"] for row in rows)},
-    }
+        "bands": bands(nested), "families": by_family(nested, views),
+    }  # fmt: skip
 
 
 def accuracies(nested: Nested, level: int, left: nn.Module, views: Sequence[View]) -> dict[str, float]:

@@ -13,11 +13,13 @@ FILE = Path(__file__).resolve().parents[1] / "assets" / "papers.csv"
 CITATIONS = {
     "SSL": "Wen et al., Learning Structured Sparsity in Deep Neural Networks, NIPS 2016, arXiv 1608.03665",
     "SSS": "Huang & Wang, Data-Driven Sparse Structure Selection for Deep Neural Networks, ECCV 2018, arXiv 1707.01213",
+    "NestedNet": "Kim, Ahn & Oh, NestedNet: Learning Nested Sparse Structures in Deep Neural Networks, CVPR 2018, arXiv 1712.03781",
 }
 
 UNKNOWN = {
     "SSL": "The paper prints no strength for any row; the one here was chosen by hand, and training lengths differ.",
     "SSS": "The paper's strengths for CIFAR are not published, its protocol is taken as others remember it, and its rows are quoted by later papers.",
+    "NestedNet": "The paper prints no learning rates, lengths or batch sizes, and how its levels are normalised is not said.",
 }
 
 
@@ -25,7 +27,8 @@ UNKNOWN = {
 class Point:
     """One point of a paper. `error`: test error in percent. `macs_left`, `params_left`: fractions 0-1; None: not printed.
 
-    `counted`: what the MACs are of. `certainty`: paper, slides, secondary (quoted by others), read-off (from a figure).
+    `counted`: what the MACs are of. `dataset`: a name behind a dash says which of its classes are told apart.
+    `certainty`: paper, slides, secondary (quoted by others), read-off (from a figure).
     """
 
     paper: str
@@ -95,5 +98,7 @@ def caveats(points: Sequence[Point]) -> list[str]:
         told.append("The paper's MACs are those of the convolutions alone; a run's are those of the whole network.")
     if "weights" in counted:
         told.append("The paper's column counts weights, which in this network are its MACs.")
+    if "parameters" in counted:
+        told.append("Where the paper counts parameters, its points stand at their share of these, not of the MACs.")
     told.append("One run is one seed; the papers do not say of how many theirs are.")
     return told

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from core.config import with_settings
 from core.presets import preset
 from core.runs.control import submit
+from core.runs.lane_client import ask
 from core.runs.store import OVER, Store
 
 SHORT = with_settings(preset("digits-sss").config, {"epochs": 400, "measure_every": 0})
@@ -187,7 +188,7 @@ def test_the_live_view_keeps_its_nodes_zoom_and_selection_over_20_updates_withou
     assert "site=stage2.1" in tab.url
 
 
-@pytest.mark.parametrize("name", ["", "live", "structure", "speed", "trade-offs", "take-away", "glossary"])
+@pytest.mark.parametrize("name", ["", "live", "structure", "levels", "speed", "trade-offs", "take-away", "glossary"])
 def test_every_page_shows_the_demo_without_a_traceback_or_a_word_in_the_console(tab, name):
     complaints = []
     tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "404" not in m.text else None)
@@ -284,3 +285,35 @@ def test_a_branch_whose_input_goes_on_beside_it_is_said_so_and_conv_groups_are_c
     expect(page.get_by_text(re.compile("died at epoch 4; its input goes on without it"))).to_be_visible()
     expect(page.get_by_text(re.compile("0 of 16 conv groups alive"))).to_be_visible()
     page.close()
+
+
+def test_every_level_answers_at_once_about_a_test_image_a_drawing_and_an_upload(tab, dashboard):
+    store = Store(dashboard[1])
+    short = {"epochs": 1, "network": "lenet", "measure_every": 0, "threads": 1}
+    run = submit(store, with_settings(preset("digits-nested").config, short))
+    ask(store.root, "ready")  # the lane wakes up meanwhile
+    tab.goto(f"/levels?run={run}")
+    expect(tab.locator(".st-key-card-levels-cost .js-plotly-plot")).to_be_visible()
+    assert plot(tab, "bands", "data.length") == 2
+    card = tab.locator(".st-key-card-levels-predict")
+    expect(card.get_by_text("Level 0 core says")).to_be_visible()
+    card.get_by_role("slider").press("ArrowRight")
+    expect(card.get_by_text("Level 1 full says")).to_be_visible()
+    tab.wait_for_url("**level=1*")
+    card.get_by_text("Draw", exact=True).click()
+    pad = card.locator(".pad canvas")
+    expect(pad).to_be_visible()
+    box = pad.bounding_box()
+    tab.mouse.move(box["x"] + 110, box["y"] + 20)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 110, box["y"] + 200, steps=5)
+    tab.mouse.up()
+    expect(card.get_by_text("as the network sees it")).to_be_visible()
+    card.get_by_text("Upload", exact=True).click()
+    card.locator("input[type=file]").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"}
+    )
+    expect(card.get_by_text("must be a picture that can be decoded")).to_be_visible()
+    tab.reload()
+    expect(card.get_by_text("Level 1 full says")).to_be_visible()
+    expect(tab.locator(".st-key-card-bands").get_by_text("The subset property holds")).to_be_visible()

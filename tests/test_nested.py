@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from app.app_pages.levels_card import levels_sentence, levels_table
 from core import training
 from core.cli import main
 from core.config import checked
@@ -258,28 +257,3 @@ def test_the_commands_show_levels_and_take_one_away(tmp_path, monkeypatch, capsy
     dense = core("run", "digits-lenet", "--set", "epochs=1", "--set", "measure_every=0", "--set", "threads=1")[1]["run"]
     code, _, err = core("levels", dense)
     assert code == 2 and "must be a run of the method nested" in err
-
-
-def test_the_card_says_what_the_levels_cost_and_whether_they_nest():
-    levels = [
-        {"level": i, "macs": macs, "density": share, "accuracy": {"test": right}, "speed": speed, "certificate": {"verdict": verdict}}
-        for i, (macs, share, right, speed, verdict) in enumerate(
-            [(25, 0.25, 0.9, {"measured": 1.5, "low": 1.4, "high": 1.62, "n": 30}, "exact"), (100, 1.0, 0.95, None, "nothing-removed")]
-        )
-    ]  # fmt: skip
-    result = {
-        "levels": levels,
-        "subset_holds": {"0 in 1": True},
-        "consensus": {"average": 0.96},
-        "bytes": {"nested": 1e6, "separate": 13e5},
-    }
-    table = levels_table(result)
-    assert list(table["level"]) == ["0 core", "1 full"] and list(table["times as fast (quartiles)"]) == [
-        "1.50 × (1.40-1.62, n = 30)",
-        "1 ×",
-    ]
-    assert levels_sentence(result) == (
-        "The core answers right on 90.0 % with 25 % of the MACs, the full level on 95.0 %, the average of all on 96.0 %; every level holds "
-        "all weights of those before it. One file of 1,000 kB instead of 1,300 kB."
-    )
-    assert "not every middle level" in levels_sentence(result | {"subset_holds": {"0 in 1": False}})

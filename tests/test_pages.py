@@ -13,7 +13,7 @@ from core.runs.store import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 STATES = ("queued", "running", "paused", "finished", "stopped", "failed", "lost")
-PAGES = ("start", "live", "structure", "speed", "tradeoffs", "take_away", "learn_terms")
+PAGES = ("start", "live", "structure", "levels", "speed", "tradeoffs", "take_away", "learn_terms")
 
 
 def page(name, run=None, **query):
@@ -55,7 +55,7 @@ def no_processes(monkeypatch):
 def test_a_page_without_any_run_says_what_would_fill_it(name, runs):
     at = page(name)
     assert not at.exception
-    if name not in ("start", "learn_terms"):
+    if name not in ("start", "learn_terms", "levels"):
         assert "No run yet" in words(at) and {"go-start", "go-demo"} <= {b.key for b in at.button}
 
 
@@ -520,7 +520,8 @@ def test_the_form_takes_levels_as_shares_and_says_how_where_they_are_not(runs, m
     field.set_value("0.25 x 0.4, 1 x 0.4, 1 x 1")
     train(at)
     (row,) = runs.all()
-    assert [tuple(level.values()) for level in row.config["phases"][0]["levels"]] == [(0.25, 0.4), (1, 0.4), (1, 1)]
+    levels = row.config["phases"][0]["levels"]
+    assert [(level["width"], level["depth"]) for level in levels] == [(0.25, 0.4), (1, 0.4), (1, 1)]
     for text, says in (
         ("half", "for example 0.5 x 1, 1 x 1"),
         ("0.5 x 1", "levels must be two or more"),

@@ -45,7 +45,9 @@ def test_what_the_papers_macs_are_of_is_said_where_it_is_not_the_whole_network()
     said = " ".join(caveats(published("ssl-lenet-table1", "lenet", "mnist")))
     assert "those of the convolutions alone" in said
     assert "convolutions" not in " ".join(caveats(published("sss-vgg16-c10", "vgg16", "cifar10")))
-    assert {p.counted for p in points()} == {"conv MACs", "MACs", "weights"}, "a new way of counting needs a sentence"
+    assert {p.counted for p in points()} == {"conv MACs", "MACs", "weights", "parameters"}, (
+        "a new way of counting needs a sentence"
+    )
 
 
 def test_a_run_shows_its_papers_rows_and_its_notes():

@@ -10,12 +10,12 @@ from app import theme
 from app.app_pages import parts
 from app.app_pages.beside_paper import beside_paper
 from app.app_pages.family import family, search_line
-from app.app_pages.levels_card import levels_card
 from app.app_pages.live_figures import figures
 from app.app_pages.prediction import prediction
 from app.components.live_chart import plotly_loader
 from app.glossary import glossary_row
 from app.guard import guarded
+from app.level_words import nested_phase
 from app.runs import RunView, is_living, row_of, store, view_of
 from core.errors import BadInput, WrongMoment
 from core.overlaps import notes_of
@@ -62,7 +62,12 @@ def _watch(run: str) -> None:
     if row is not None:
         _controls(row, view)
         beside_paper(row)
-        levels_card(row)
+        if nested_phase(row.config) is not None:
+            st.page_link(
+                st.session_state["pages"]["levels"],
+                label="Networks inside one another: see its levels",
+                icon=":material/layers:",
+            )
     if view.started and view.epochs:
         figures(view)
     elif is_living(row):

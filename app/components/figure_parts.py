@@ -20,11 +20,20 @@ Spec = dict[str, Any]
 INK, SOFT, LINE, GHOST, PAPER = "#22302a", "#5f6e66", "#dfe4de", "#b3bcb4", "#fbfaf7"
 LEAF, LEAF_PALE, WOOD, DYING, PICKED = "#2f7d5b", "rgba(47,125,91,0.18)", "#6b5b4a", "#c8701a", "#b5518a"
 BLUE, SKY, ORANGE, GREEN, ROSE, VERMILION = "#0072B2", "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00"
+LEVEL_HUES = [
+    "#27306f",
+    "#1d5a8a",
+    "#1b7f86",
+    "#2f8f5b",
+    "#739a2c",
+    "#b08a14",
+]  # core to full, as dark as they are small
 CLEAR = "rgba(0,0,0,0)"
 DARK = {
     INK: "#e6ece8", SOFT: "#9aa9a2", LINE: "#2f3a3c", GHOST: "#56666a", PAPER: "#14191a", LEAF: "#5fbf93",
     LEAF_PALE: "rgba(95,191,147,0.22)", WOOD: "#b39a7e", DYING: "#f0a04b", PICKED: "#e6a3c8", BLUE: "#56B4E9",
     SKY: "#9fd4f2", GREEN: "#00B386", ROSE: "#E6A3C8", VERMILION: "#F0793A",
+    **dict(zip(LEVEL_HUES, ("#9aa5f5", "#63b3ee", "#45c8c8", "#58c98a", "#a8cf58", "#d8b13c"), strict=True)),
 }  # fmt: skip
 CIVIDIS = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"]
 STAGE_LOOKS = [
@@ -50,6 +59,11 @@ METHOD_NAMES = {
     "ssl": "SSL", "sss": "SSS", "nested": "NestedNet", "masks": "masks on weights", "slimming": "network slimming", "prune": "pruning by size",
     "dense": "dense", "scratch": "cut shape from scratch",
 }  # fmt: skip
+
+
+def level_colours(levels: int) -> list[str]:
+    """One colour for each level of a nested network, core first; the ends are always the same."""
+    return [LEVEL_HUES[round(k * (len(LEVEL_HUES) - 1) / max(1, levels - 1))] for k in range(levels)]
 
 
 def figure(data: list[dict[str, Any]], layout: dict[str, Any], alt: str) -> Spec:

@@ -26,11 +26,12 @@ from core import attribution, checkpoint, convex, latency
 from core.config import RunConfig
 from core.data import load
 from core.data.dataset import Dataset
-from core.errors import BadInput, one_of
+from core.errors import BadInput, WrongMoment, one_of
 from core.forms import rewrite
 from core.runs.folder import RunFolder, write_atomically
 from core.runs.home import identity
 from core.runs.lane_client import publish
+from core.runs.lane_levels import LevelQuestions
 from core.trained import trained_network
 
 IDLE_S = 600.0
@@ -50,6 +51,7 @@ class Lane(socketserver.ThreadingTCPServer):
         self.network = lru_cache(16)(self._network)
         self.prediction = lru_cache(64)(self._prediction)
         self.solvers = lru_cache(1)(_solvers)
+        self.levels = LevelQuestions(_which, self.network, self.dataset, data)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The answer to one question, or {error: sentence}."""
@@ -57,6 +59,10 @@ class Lane(socketserver.ThreadingTCPServer):
             "predict": self.predict,
             "form": self.form,
             "solvers": self.solvers,
+            "levels": self.levels.levels,
+            "part": self.levels.part,
+            "nesting": self.levels.nesting,
+            "extract": self.levels.extract,
             "ready": lambda: {"ready": True},
         }
         self.last_question = time.monotonic()
@@ -72,7 +78,7 @@ class Lane(socketserver.ThreadingTCPServer):
                 return questions[question](**asked)
             finally:
                 self.turn.release()
-        except BadInput as error:
+        except (BadInput, WrongMoment) as error:
             return {"error": str(error)}
         except Exception as error:
             traceback.print_exc()
@@ -120,9 +126,9 @@ class Line(socketserver.StreamRequestHandler):
     """One question, one answer."""
 
     def handle(self) -> None:
-        """Read a line of JSON (up to 64 KiB), write a line of JSON."""
+        """Read a line of JSON (up to a MiB: an image may be in it), write a line of JSON."""
         try:
-            asked = json.loads(self.rfile.readline(65_536))
+            asked = json.loads(self.rfile.readline(2**20))
         except json.JSONDecodeError:
             return
         lane: Lane = self.server  # type: ignore[assignment]

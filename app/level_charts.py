@@ -16,7 +16,9 @@ from app.components.figure_parts import (
     INK,
     LINE,
     METHOD_LOOKS,
+    ORANGE,
     PAPER,
+    ROSE,
     SOFT,
     WOOD,
     Spec,
@@ -113,11 +115,12 @@ def accuracy_against_cost(
     alone: pd.DataFrame,
     papers: pd.DataFrame,
     by: str = "macs",
+    others: pd.DataFrame | None = None,
 ) -> Spec:
     """Test accuracy of every level against its share of the MACs or of the weights, or how many times as fast it is (`by`, of COSTS).
 
     `frame`: level, accuracy, task (what it tells apart), macs and weights (0-1), measured, low, high, n; `alone`: level, accuracy, runs; `papers`: label,
-    method, accuracy, left, citation. Consensus as horizontal marks. A line joins levels with the same task, and nothing else.
+    method, accuracy, left, citation; `others`: name, accuracy, macs and weights of what else is compared. Consensus as horizontal marks. A line joins levels with the same task, and nothing else.
     """
     levels, speed = len(frame), by == "speed"
     colours = level_colours(levels)
@@ -151,6 +154,14 @@ def accuracy_against_cost(
             "marker": {"symbol": "square", "size": 10, "color": WOOD},
             "hovertemplate": "level %{customdata[0]} alone<br>%{y:.2f} % test accuracy, runs: %{customdata[1]}<extra></extra>",
         })  # fmt: skip
+    for name, group in others.groupby("name", sort=False) if others is not None and not speed else ():
+        data.append({
+            "type": "scatter", "mode": "markers", "name": str(name), "x": plain_numbers(group[by] * 100, 2),
+            "y": plain_numbers(group["accuracy"] * 100, 2), "cliponaxis": False,
+            "marker": {"symbol": "x-thin", "size": 9, "color": ROSE, "line": {"width": 2.4, "color": ROSE}} if name == "random masks"
+            else {"symbol": {"L1-norm filters": "pentagon"}.get(str(name), "triangle-down"), "size": 10, "color": ORANGE},
+            "hovertemplate": f"{html.escape(str(name))}<br>%{{y:.2f}} % test accuracy<extra></extra>",
+        })  # fmt: skip
     for method, group in papers.groupby("method", sort=False) if len(papers) and not speed else ():
         colour, _ = METHOD_LOOKS.get(str(method), (SOFT, ""))
         data.append({
@@ -167,6 +178,7 @@ def accuracy_against_cost(
     ]
     shapes = [rule(xref="paper", x0=0, x1=1, y0=y, y1=y, color=SOFT, width=1.3, dash="dot") for y, _ in marks]
     points = [*frame["accuracy"], *alone["accuracy"]] if len(alone) else [*frame["accuracy"]]
+    points += [] if others is None or speed else [*others["accuracy"]]
     heights = [*(100 * value for value in points), *(y for y, _ in marks)]
     gap = max(1.0, max(heights) - min(heights)) * 0.15
     notes = [end_label(y, text, SOFT, "y") for y, text, _ in spread_apart([(y, text, SOFT) for y, text in marks], gap)]

@@ -19,7 +19,15 @@ from test_pages import page, words
 
 from app import level_charts, level_words
 from app import runs as runs_seen
-from app.app_pages.levels_cost import alone_frame, consensus_of, cost_frame
+from app.app_pages.levels_budget import budget_sentence, ends, needs_table, within
+from app.app_pages.levels_cost import (
+    alone_frame,
+    consensus_of,
+    controls_beside,
+    cost_frame,
+    cost_of_training,
+    others_frame,
+)
 from app.app_pages.levels_filters import alike_sentence, rows_of
 from app.app_pages.levels_predict import answers_table, verdicts
 from app.pictures import kernel_sheet, pixels_of
@@ -515,7 +523,48 @@ def test_levels_trained_alone_stand_beside(trained, lane):
         names.append(new_run(store, checked(config), role="level alone", family=row.family, foreground=True))
         store.claim(names[-1], *home.identity())
         store.set_state(names[-1], "finished", result={"accuracy": {"test": right}})
-    assert alone_frame(row).to_dict("records") == [{"level": 0, "accuracy": pytest.approx(0.75), "runs": 2}]
-    assert "level 0 core trained alone" in words(page("levels", trained[1]))
+    pair = {
+        "accuracy": {"test": 0.6},
+        "macs_per_image": {"dense": 100, "compact": 25},
+        "params": {"dense": 10, "compact": 2},
+    }
+    masks = {"levels": [{"accuracy": {"test": 0.5}, "macs": 100, "density": 0.3}, {"macs": 100, "density": 1.0}]}
+    for role, result in (("dense control", pair | {"seconds": 30}), ("student", pair), ("random masks", pair | masks)):
+        names.append(new_run(store, checked(config), role=role, family=row.family, foreground=True))
+        store.claim(names[-1], *home.identity())
+        store.set_state(names[-1], "finished", result=result)
+    controls = controls_beside(row)
+    assert alone_frame(row, controls).to_dict("records") == [
+        {"level": 0, "accuracy": pytest.approx(0.75), "runs": 2}, {"level": 1, "accuracy": 0.6, "runs": 1},
+    ]  # fmt: skip
+    assert others_frame(row, controls).to_dict("records") == [
+        {"name": "core taught by the dense network", "accuracy": 0.6, "macs": 0.25, "weights": 0.2},
+        {"name": "random masks", "accuracy": 0.5, "macs": 1.0, "weights": 0.3},
+    ]
+    assert cost_of_training(row, controls) == "", "the level alone tells no seconds"
+    told = words(page("levels", trained[1]))
+    assert "level 0 core trained alone" in told
     for name in names:
         store.set_deleted(name, True)
+
+
+def test_the_largest_level_within_a_budget_is_said_and_marked():
+    needs = [
+        {"level": k, "ms": ms, "ms_low": ms, "ms_high": ms, "macs": 10 * (k + 1), "bytes": 4 * (k + 1)}
+        for k, ms in enumerate((2.0, 1.5, 4.0))
+    ]
+    assert [within(needs, "ms", limit) for limit in (1.0, 1.5, 3.0, 4.0)] == [None, 1, 1, 2]
+    assert budget_sentence(needs, "ms", 3.0, 1) == (
+        "**Level 1** fits: it needs 1.5 ms a batch; the next one, level 2 full, would need 4. A smaller level is no quicker here: so "
+        "small a network is bound by calls, not by arithmetic."
+    )
+    assert budget_sentence(needs, "macs", 5, None).startswith("Not even the core fits: it needs **10 MACs an image**")
+    assert list(needs_table(needs, 2)["fits best"]) == ["", "", "✓"]
+    assert ends([2.0, 4.0], "ms")["value"] == 3.0 and isinstance(ends([10, 30], "macs")["value"], int)
+
+
+def test_the_lane_says_what_every_level_needs(trained, lane):
+    questions, _ = lane
+    told = questions.needs(folder=str(Path(trained[0]) / trained[1]), batch=2)
+    assert [need["level"] for need in told["levels"]] == [0, 1] and told["batch"] == 2 and told["n"] == 21
+    assert told["levels"][0]["macs"] < told["levels"][1]["macs"]

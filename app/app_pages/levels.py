@@ -8,6 +8,7 @@ import streamlit as st
 from app import level_charts, theme
 from app.app_pages import parts
 from app.app_pages.levels_bands import bands
+from app.app_pages.levels_budget import budget
 from app.app_pages.levels_cost import level_cost
 from app.app_pages.levels_filters import filters
 from app.app_pages.levels_predict import predict
@@ -41,6 +42,7 @@ def page() -> None:
         return
     looking(bands, run, "bands", living_s=None)
     level_cost(row, view)
+    looking(budget, run, "budget", living_s=None)
     predict(run)
     _families(view)
     looking(filters, run, "filters", living_s=None)

@@ -14,7 +14,8 @@ from app.runs import RunView, final_accuracy, store
 from core.papers import points_beside
 from core.runs.store import Run
 
-ALONE = "level alone"
+ALONE, DENSE, RANDOM = "level alone", "dense control", "random masks"
+OTHERS = {"student": "core taught by the dense network", "L1-norm filters": "L1-norm filters"}  # role, in words
 
 
 def level_cost(row: Run, view: RunView) -> None:
@@ -26,7 +27,8 @@ def level_cost(row: Run, view: RunView) -> None:
         ):
             st.caption("Meanwhile the validation accuracy of every level stands below, epoch by epoch.")
         return
-    frame, alone, masked = cost_frame(result), alone_frame(row), is_masked(row.config["phases"][-1]["levels"])
+    controls, frame = controls_beside(row), cost_frame(result)
+    alone, masked = alone_frame(row, controls), is_masked(row.config["phases"][-1]["levels"])
     papers = papers_of(row, frame, masked)
     with theme.card(
         "Accuracy against cost", level_charts.cost_sentence(frame, consensus_of(result), alone), key="levels-cost"
@@ -41,7 +43,9 @@ def level_cost(row: Run, view: RunView) -> None:
             key=f"levels-cost-{first}",
             label_visibility="collapsed",
         )
-        spec = level_charts.accuracy_against_cost(frame, consensus_of(result), alone, papers, by or first)
+        spec = level_charts.accuracy_against_cost(
+            frame, consensus_of(result), alone, papers, by or first, others_frame(row, controls)
+        )
         live_chart(spec, key="chart-levels-cost", height=380)
         left, right = st.columns([1, 5], vertical_alignment="center")
         with left.popover("Table", type="tertiary", icon=":material/table:"):
@@ -51,7 +55,7 @@ def level_cost(row: Run, view: RunView) -> None:
                     name: st.column_config.NumberColumn(format="percent") for name in ("test accuracy", "MACs, share", "weights, share")
                 },
             )  # fmt: skip
-        right.caption(_conditions(result, bool(len(alone)), len(papers)))
+        right.caption(cost_of_training(row, controls) + _conditions(result, bool(len(alone)), len(papers)))
 
 
 def _conditions(result: dict[str, Any], alone: bool, papers: int) -> str:
@@ -63,7 +67,7 @@ def _conditions(result: dict[str, Any], alone: bool, papers: int) -> str:
             f"{speed['cpu']}, batch {speed['batch']}. "
         )
     if not alone:
-        words += f"The baseline, each level's network trained alone, appears beside as runs of this family in the role “{ALONE}”. "
+        words += "With controls (`--controls`, or the box in the form) each level's network is trained alone too and stands beside. "
     if papers:
         words += "Hollow: the paper's, on the same network and data; hover for the source. How long it trained is not printed."
     return words
@@ -87,15 +91,60 @@ def consensus_of(result: dict[str, Any]) -> dict[str, float | None]:
     return {name: result["consensus"][name] for name in ("average", "learned")}
 
 
-def alone_frame(row: Run) -> pd.DataFrame:
-    """The levels' networks trained alone, finished runs of the family: level, mean test accuracy, how many runs."""
+def controls_beside(row: Run) -> list[Run]:
+    """The finished controls of a nested run's family."""
+    return [r for r in store().family(row.family) if r.role != "method" and r.state == "finished" and r.result]
+
+
+def alone_frame(row: Run, controls: list[Run]) -> pd.DataFrame:
+    """The levels' networks trained alone, the dense control as the full level: level, mean test accuracy, how many runs."""
+    full = len(row.config["phases"][-1]["levels"]) - 1
     rows = [
-        {"level": other.config["phases"][-1].get("alone"), "accuracy": final_accuracy(other.result["accuracy"])}
-        for other in store().all()
-        if other.family == row.family and other.role == ALONE and other.state == "finished" and other.result
-    ]
+        {"level": full if r.role == DENSE else r.config["phases"][-1].get("alone"), "accuracy": final_accuracy(r.result["accuracy"])}
+        for r in controls
+        if r.role in (ALONE, DENSE) and r.result
+    ]  # fmt: skip
     table = pd.DataFrame([r for r in rows if r["level"] is not None], columns=["level", "accuracy"])
     return table.groupby("level", as_index=False).agg(accuracy=("accuracy", "mean"), runs=("accuracy", "size"))
+
+
+def others_frame(row: Run, controls: list[Run]) -> pd.DataFrame:
+    """What else the levels are compared with: name, test accuracy, shares of the full network's MACs and weights.
+
+    Random masks are a nested run of their own, a point for every level below the full one.
+    """
+    rows: list[dict[str, Any]] = []
+    for run in controls:
+        result: dict[str, Any] = run.result or {}
+        if run.role == RANDOM:
+            levels = result.get("levels", [])[:-1]
+            rows += [
+                {"name": run.role, "accuracy": one["accuracy"]["test"], "macs": one["macs"] / result["levels"][-1]["macs"], "weights": one["density"]}
+                for one in levels
+            ]  # fmt: skip
+        elif run.role in OTHERS:
+            shares = {
+                what: result[key]["compact"] / result[key]["dense"]
+                for what, key in (("macs", "macs_per_image"), ("weights", "params"))
+            }
+            rows.append({"name": OTHERS[run.role], "accuracy": final_accuracy(result["accuracy"]), **shares})
+    return pd.DataFrame(rows, columns=["name", "accuracy", "macs", "weights"])
+
+
+def cost_of_training(row: Run, controls: list[Run]) -> str:
+    """One nested training beside the trainings of all its levels alone, where each of these is there."""
+    alone = {}
+    for run in controls:
+        if run.role in (ALONE, DENSE) and run.result and run.result.get("seconds") and run.seed == row.seed:
+            alone[run.config["phases"][-1].get("alone") if run.role == ALONE else "full"] = run.result["seconds"]
+    own = (row.result or {}).get("seconds")
+    if not own or len(alone) < len(row.config["phases"][-1]["levels"]):
+        return ""
+    total = sum(alone.values())
+    return (
+        f"Trained together in {own / 60:.1f} min; the {len(alone)} networks alone took {total / 60:.1f} min in all, "
+        f"{total / own:.2f} times as long. "
+    )
 
 
 def papers_of(row: Run, frame: pd.DataFrame, masked: bool) -> pd.DataFrame:

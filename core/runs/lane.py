@@ -62,6 +62,7 @@ class Lane(socketserver.ThreadingTCPServer):
             "levels": self.levels.levels,
             "part": self.levels.part,
             "nesting": self.levels.nesting,
+            "needs": self.levels.needs,
             "extract": self.levels.extract,
             "ready": lambda: {"ready": True},
         }

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 from core.config import RunConfig
 from core.data.dataset import Dataset
 from core.errors import BadInput
+from core.latency import processor
 from core.levels import nested_in
-from core.nested import Nested
+from core.nested import Adaptive, Nested, budget
 from core.nested.alikeness import alikeness
 from core.nested.answering import agrees, disagreements, probabilities
 from core.nested.bands import bands, first_held, shared_layers
@@ -79,6 +81,15 @@ class LevelQuestions:
     def nesting(self, folder: str, epoch: int | None = None) -> dict[str, Any]:
         """What every level has of every layer, and the first layer's kernels with the level at which each weight comes in."""
         return self.made(self.which(RunFolder(Path(folder)), epoch))
+
+    def needs(self, folder: str, batch: int = 1, epoch: int | None = None) -> dict[str, Any]:
+        """What every level needs, core first: MACs an image, bytes, milliseconds a batch (median and quartiles of n passes) here and now."""
+        nested, views, done = self.nested(self.which(RunFolder(Path(folder)), epoch))
+        found = Adaptive(nested, torch.zeros(batch, *views[-1].dataset.shape)).needs()
+        return {
+            "epoch": done, "batch": batch, "n": budget.N, "threads": torch.get_num_threads(), "cpu": processor(),
+            "levels": [asdict(need) for need in found],
+        }  # fmt: skip
 
     def extract(self, folder: str, level: int, output: str) -> dict[str, Any]:
         """A level written to `output` in the form of its suffix, what is known of it in `output`.json."""

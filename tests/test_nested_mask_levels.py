@@ -98,3 +98,22 @@ def test_the_joint_phase_begins_with_the_values_that_fell():
     assert [living(extract(method.nested, level)) for level in range(3)] == [
         round(living(model) / n) for n in (4, 2, 1)
     ]
+
+
+@pytest.mark.parametrize("levels", [TWO, ({"width": 0.5},)])
+def test_in_place_a_level_takes_its_tensors_once_and_sees_every_change(levels, monkeypatch):
+    made, images = nested("lenet", *levels)
+    level, taken = made.at(0).eval(), []
+    kind = type(made.inner[0].places[0][2])
+    plain = kind.of
+    monkeypatch.setattr(kind, "of", lambda self, full: (taken.append(self.source), plain(self, full))[1])
+    with torch.no_grad():
+        first = level(images)
+        once = len(taken)
+        assert torch.equal(level(images), first) and len(taken) == once > 0, "no second time"
+        made.full.conv1.weight.mul_(2.0)
+        assert torch.equal(level(images), extract(made, 0)(images)) and not torch.equal(level(images), first)
+        if levels is TWO:
+            made.inner[0].ties["conv2.weight"].found.fell("conv2.weight").zero_()
+            assert torch.equal(level(images), extract(made, 0)(images)), "a mask may change too"
+    assert level(images).requires_grad, "with gradients it is taken anew"

@@ -76,6 +76,8 @@ def budget_sentence(needs: list[dict[str, Any]], kind: str, limit: float, level:
     words = f"**Level {level_name(level, len(needs))}** fits: it needs {needs[level][kind]:,.4g} {UNITS[kind]}"
     if level + 1 < len(needs):
         words += f"; the next one, level {level_name(level + 1, len(needs))}, would need {needs[level + 1][kind]:,.4g}"
+    if len({need["macs"] for need in needs}) == 1:
+        return f"{words}. Every level computes as much here: single zeros save neither MACs nor time."
     slower = [need["level"] for need in needs[:level] if kind == "ms" and need["ms"] >= needs[level]["ms"]]
     return words + (
         ". A smaller level is no quicker here: so small a network is bound by calls, not by arithmetic."

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import level_charts, sentences, theme
+from app.app_pages import parts
 from app.components.live_chart import live_chart
 from app.level_words import is_masked, levels_table, task_of
 from app.runs import RunView, final_accuracy, store
@@ -142,7 +143,7 @@ def cost_of_training(row: Run, controls: list[Run]) -> str:
         return ""
     total = sum(alone.values())
     return (
-        f"Trained together in {own / 60:.1f} min; the {len(alone)} networks alone took {total / 60:.1f} min in all, "
+        f"Trained together in {parts.clock(own)}; the {len(alone)} networks alone took {parts.clock(total)} in all, "
         f"{total / own:.2f} times as long. "
     )
 

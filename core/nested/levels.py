@@ -136,15 +136,26 @@ class Nested:
 
 
 class InPlace(nn.Module):
-    """A level of a nested network, called like any network; modes are set on the level's own modules."""
+    """A level of a nested network, called like any network; modes are set on the level's own modules.
+
+    Without gradients its tensors are taken from the full network once, and again when that has changed.
+    """
 
     def __init__(self, nested: Nested, level: int) -> None:
         super().__init__()
         self.own, self.nested = nested.inner[level], nested
         self.training = self.own.training
+        self.kept: tuple[list[tuple[int, ...]], list[Tensor]] = ([], [])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.own(x, self.nested.shared())
+        shared = self.nested.shared()
+        if torch.is_grad_enabled():
+            return self.own(x, shared)
+        ties = [tie for _, _, tie in self.own.places]
+        state = [tie.state(shared[tie.source]) for tie in ties]
+        if state != self.kept[0]:
+            self.kept = (state, [tie.of(shared[tie.source]) for tie in ties])
+        return self.own.with_tensors(x, self.kept[1])
 
 
 def home_of(network: nn.Module, name: str) -> tuple[nn.Module, str]:

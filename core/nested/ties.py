@@ -23,6 +23,9 @@ class Tie(Protocol):
     def held(self, full: Tensor) -> Tensor:
         """Bool, flat: which elements of the full tensor the level has."""
 
+    def state(self, full: Tensor) -> tuple[int, ...]:
+        """Numbers that change whenever what `of` gives may have changed."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -53,6 +56,10 @@ class Piece:
         out[self.elements.flatten()] = True
         return out
 
+    def state(self, full: Tensor) -> tuple[int, ...]:
+        """Where the full tensor lies, and how often it was written to."""
+        return full.data_ptr(), full._version
+
 
 @dataclass(frozen=True)
 class Masked:
@@ -70,6 +77,10 @@ class Masked:
     def held(self, full: Tensor) -> Tensor:
         """Bool, flat: which weights the level has."""
         return self.found.keep(self.source, self.level, self.levels).flatten().cpu()
+
+    def state(self, full: Tensor) -> tuple[int, ...]:
+        """Where the full tensor lies, and how often it and the mask were written to."""
+        return full.data_ptr(), full._version, self.found.fell(self.source)._version
 
 
 def piece_of(source: str, full: Tensor, numbers: Tensor) -> Piece:

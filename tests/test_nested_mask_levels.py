@@ -102,7 +102,7 @@ def test_the_joint_phase_begins_with_the_values_that_fell():
 
 @pytest.mark.parametrize("levels", [TWO, ({"width": 0.5},)])
 def test_in_place_a_level_takes_its_tensors_once_and_sees_every_change(levels, monkeypatch):
-    made, images = nested("lenet", *levels)
+    made, images = nested("lenet", *levels, masks="random")
     level, taken = made.at(0).eval(), []
     kind = type(made.inner[0].places[0][2])
     plain = kind.of

@@ -54,7 +54,7 @@ class Case:
 
     @property
     def pairs(self) -> int:
-        return {"product": 200, "convolution-128": 20}.get(self.protocol, 50)
+        return 50 if table4.BATCHES[self.protocol] == 1 else 20
 
 
 def cases(protocols: Iterable[str], layers: Iterable[str], rows: Iterable[int]) -> list[Case]:
@@ -157,12 +157,12 @@ def convolution(case: Case, generator: torch.Generator) -> tuple[nn.Module, nn.M
     return conv, left, x, weights.promised
 
 
-def measured(case: Case) -> dict[str, Any]:
-    """A row: the case, and how many times as fast as dense, with quartiles, pairs, threads and processor."""
+def measured(case: Case, pairs: int | None = None) -> dict[str, Any]:
+    """A row: the case, and how many times as fast as dense, with quartiles, threads and processor; `pairs`: default `case.pairs`."""
     alone = case.protocol in ("product", "sweep")
     dense, left, x, promised = (product if alone else convolution)(case, torch.Generator().manual_seed(SEED))
     with threads(1 if alone else cores()):
-        speed = latency.measure(dense, left, x, promised, pairs=case.pairs, budget_s=math.inf)
+        speed = latency.measure(dense, left, x, promised, pairs=pairs or case.pairs, budget_s=math.inf)
     told = speed.model_copy(update={"batch": table4.BATCHES[case.protocol]}).model_dump(exclude={"layers"})
     return {key: getattr(case, key) for key in ("protocol", "layer", "method", "row", "sparsity")} | told
 

@@ -214,7 +214,7 @@ def test_the_compact_network_can_be_taken_away_as_onnx_checked_first(tab, tmp_pa
 def test_the_papers_headline_is_recorded_first_and_measured_here_by_a_button(tab):
     tab.goto("/speed?run=demo")
     assert plot(tab, "headline", "layout.yaxis.type") == "log"
-    expect(tab.get_by_text(re.compile("^Bars and lines, recorded: .* n = 50 pairs"))).to_be_visible()
+    expect(tab.get_by_text(re.compile("^Bars and lines, recorded: .* n = 200 pairs"))).to_be_visible()
     expect(tab.get_by_text("Dots, this machine")).not_to_be_visible()
     bars = plot(tab, "headline", "data.length")
     tab.get_by_role("button", name="Measure here").click()

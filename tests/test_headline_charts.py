@@ -102,7 +102,7 @@ def test_the_card_stands_there_without_any_run_and_says_its_conditions(runs):
     recorded = table4.recorded()
     said = words(at)
     assert "Zeros alone do not speed anything up" in said and table4.NAME in said and "1608.03665" in said
-    assert f"{recorded['cpu']}, 1 thread" in said and "n = 50 pairs" in said and recorded["date"][:10] in said
+    assert f"{recorded['cpu']}, 1 thread" in said and "n = 200 pairs" in said and recorded["date"][:10] in said
     assert "Dots, this machine" not in said and "measure-headline" in {b.key for b in at.button}
 
 

@@ -103,14 +103,14 @@ def test_the_strengths_of_settings_are_those_that_act():
     assert families.strengths_of(preset("digits-dense").config.model_dump(mode="json")) == {}
 
 
-def test_run_trains_every_seed_and_its_controls_one_after_another(tmp_path):
+def test_run_trains_a_seed_and_its_controls_one_after_another(tmp_path):
     command = [sys.executable, "-m", "core", "run", "digits-lenet", "--runs", str(tmp_path), "--json"]
     short = ["--set", "epochs=1", "--set", "batch_size=512", "--set", "measure_every=0"]
-    done = subprocess.run([*command, *short, "--seeds", "4,5", "--controls"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*command, *short, "--seeds", "4", "--controls"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert [(r["role"], r["seed"]) for r in document["runs"]] == [
-        (role, seed) for seed in (4, 5) for role in ("method", "dense control", "scratch control")
+        (role, 4) for role in ("method", "dense control", "scratch control")
     ]
     assert {r["state"] for r in document["runs"]} == {"finished"}
     assert {r["family"] for r in document["runs"]} == {document["family"]} == {document["runs"][0]["run"]}

@@ -189,6 +189,19 @@ def _verdict(verdict: str) -> str:
     return "NOTHING WAS REMOVED: no unit is exactly zero" if verdict == "nothing-removed" else f"removal {verdict}"
 
 
+def _levels_in_words(row: Run) -> str:
+    """What a nested run ends with: every level, core first."""
+    result = row.result or {}
+    full = result["levels"][-1]["macs"]
+    each = [
+        f"level {one['level']}: {one['accuracy']['test']:.2%} at {one['macs'] / full:.1%} of the MACs, {one['density']:.1%} of the weights, "
+        f"leaves {'whole' if one['certificate']['verdict'] == 'nothing-removed' else one['certificate']['verdict']}"
+        for one in result["levels"]
+    ]  # fmt: skip
+    consensus = [f"{name} {value:.2%}" for name, value in result["consensus"].items() if value is not None]
+    return "\n".join([f"{row.id}:", *each, *([f"all levels together: {', '.join(consensus)}"] if consensus else [])])
+
+
 def _report(row: Run, as_json: bool, **more: Any) -> None:
     document = document_of(row) | more
     if row.state != "finished":
@@ -199,6 +212,8 @@ def _report(row: Run, as_json: bool, **more: Any) -> None:
             else ""
         )
         return emit(document, as_json, f"{row.id}: {row.state}{at}" + (f" ({row.error})" if row.error else ""))
+    if (row.result or {}).get("levels"):
+        return emit(document, as_json, _levels_in_words(row))
     accuracy, macs, speed, proof = (document[k] for k in ("accuracy", "macs_per_image", "speed", "certificate"))
     words = (
         f"{row.id}: test accuracy {accuracy['test']:.2%} (compact {accuracy['compact']:.2%}), MACs {macs['compact'] / macs['dense']:.1%} of dense, "

@@ -30,6 +30,7 @@ from app.app_pages.levels_cost import (
 )
 from app.app_pages.levels_filters import alike_sentence, rows_of
 from app.app_pages.levels_predict import answers_table, verdicts
+from app.app_pages.parts import leaving
 from app.pictures import kernel_sheet, pixels_of
 from app.runs import RunView
 from core.config import checked
@@ -568,3 +569,14 @@ def test_the_lane_says_what_every_level_needs(trained, lane):
     told = questions.needs(folder=str(Path(trained[0]) / trained[1]), batch=2)
     assert [need["level"] for need in told["levels"]] == [0, 1] and told["batch"] == 2 and told["n"] == 21
     assert told["levels"][0]["macs"] < told["levels"][1]["macs"]
+
+
+def test_a_tile_says_how_many_levels_leave_equal():
+    proofs = [
+        {"verdict": "exact", "max_rel": 2e-16},
+        {"verdict": "failed", "max_rel": 0.5},
+        {"verdict": "nothing-removed", "max_rel": 0.0},
+    ]
+    levels = [{"certificate": proof} for proof in proofs]
+    assert leaving(levels[::2]) == ("levels that leave equal", "2 of 2", "largest difference 2e-16")
+    assert leaving(levels) == ("levels that leave equal", "2 of 3", "level 1: failed")

@@ -242,6 +242,13 @@ def test_the_commands_show_levels_and_take_one_away(tmp_path, monkeypatch, capsy
 
     short = ("--set", "epochs=2", "--set", "network=lenet", "--set", "measure_every=0", "--set", "threads=1")
     run = core("run", "digits-nested", *short)[1]["run"]
+    monkeypatch.setattr(sys, "argv", ["core", "show", run, "--runs", str(tmp_path / "runs")])
+    with pytest.raises(SystemExit):
+        main()
+    told = " ".join(capsys.readouterr().out.split())
+    assert (
+        "level 0: " in told and "leaves exact" in told and "leaves whole" in told and "NOTHING WAS REMOVED" not in told
+    )
     document = core("levels", run)[1]
     assert {"level", "params", "macs", "bytes", "density", "accuracy", "speed", "certificate"} <= set(
         document["levels"][0]

@@ -134,7 +134,11 @@ def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
     notes = [f"{blocks[0]} / {blocks[1]} blocks"] if blocks[1] else []
     groups = alive_of(view, "group")
     notes += [f"{groups[0]} / {groups[1]} conv groups"] if groups[1] else []
-    notes += [] if learns else ["the dense control drives nothing to zero"]
+    levels = (view.result or {}).get("levels") or []
+    if not learns:
+        notes += [
+            "levels share the weights; none is driven to zero" if levels else "the dense control drives nothing to zero"
+        ]
     neurons = any(s["kind"] == "neuron" for s in view.sites)
     name = "filters and neurons alive" if neurons else "filters alive"
     alive = (name, f"{filters[0]} / {filters[1]}", " · ".join(notes))
@@ -156,7 +160,20 @@ def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
         if proof
         else ("removal", "—", "proved at the end")
     )
-    return [accuracy, macs, fast, alive, proved]
+    return [accuracy, macs, fast, alive, leaving(levels) if levels else proved]
+
+
+def leaving(levels: list[dict[str, Any]]) -> tuple[str, str, str]:
+    """How the levels of a nested run leave: a tile."""
+    proofs = [level["certificate"] for level in levels]
+    wrong = [k for k, one in enumerate(proofs) if one["verdict"] not in ("exact", "nothing-removed")]
+    most = max((one["max_rel"] for one in proofs if one["max_rel"] is not None), default=0.0)
+    told = (
+        f"level {wrong[0]}: {proofs[wrong[0]]['verdict']}"
+        if wrong
+        else f"largest difference {sentences.scientific(most)}"
+    )
+    return ("levels that leave equal", f"{len(levels) - len(wrong)} of {len(levels)}", told)
 
 
 def after_the_cut(accuracy: dict[str, Any]) -> str:
@@ -168,6 +185,9 @@ def after_the_cut(accuracy: dict[str, Any]) -> str:
 def proof(view: RunView) -> str:
     """The certificate in a sentence; the dense control is told apart from a method that removed nothing."""
     result = view.result or {}
+    if result.get("levels"):
+        _, equal, told = leaving(result["levels"])
+        return f"{equal} levels leave as ordinary networks that answer as the level inside does; {told}. The full level is the whole network."
     if not view.learns_structure() and (result.get("certificate") or {}).get("verdict") == "nothing-removed":
         return "The dense control removes nothing, as it should: it is what the thin network is compared with."
     return sentences.certificate(result.get("certificate"))

@@ -578,5 +578,5 @@ def test_a_tile_says_how_many_levels_leave_equal():
         {"verdict": "nothing-removed", "max_rel": 0.0},
     ]
     levels = [{"certificate": proof} for proof in proofs]
-    assert leaving(levels[::2]) == ("levels that leave equal", "2 of 2", "largest difference 2e-16")
+    assert leaving(levels[::2]) == ("levels that leave equal", "2 of 2", "largest difference 2·10⁻¹⁶")
     assert leaving(levels) == ("levels that leave equal", "2 of 3", "level 1: failed")

@@ -51,6 +51,7 @@ class Fallen(Beside):
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.names = list(weights)
+        self.masks: dict[tuple[str, int, int], tuple[tuple[int, int], Tensor]] = {}
         self.register_buffer("searches", torch.zeros((), dtype=torch.uint8))
         for i, weight in enumerate(weights.values()):
             self.register_buffer(f"fell{i}", torch.zeros_like(weight, dtype=torch.uint8))
@@ -68,6 +69,17 @@ class Fallen(Beside):
         """Bool: which weights of a parameter level `level` of `levels` has; the full level has all."""
         fell = self.fell(name)
         return (fell == 0) | (fell >= levels - level)
+
+    def mask(self, name: str, level: int, levels: int, like: Tensor) -> Tensor:
+        """`keep` as zeros and ones of the type of `like`; made once, until something falls."""
+        fell = self.fell(name)
+        state = (fell.data_ptr(), fell._version)
+        kept = self.masks.get((name, level, levels))
+        if kept is None or kept[0] != state or kept[1].dtype != like.dtype:
+            with torch.inference_mode(False):
+                kept = (state, self.keep(name, level, levels).to(like.dtype))
+            self.masks[name, level, levels] = kept
+        return kept[1]
 
 
 def fallen_of(network: nn.Module) -> Fallen:

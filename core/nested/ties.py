@@ -72,7 +72,7 @@ class Masked:
 
     def of(self, full: Tensor) -> Tensor:
         """W M, M 0 or 1 and without a gradient."""
-        return full * self.found.keep(self.source, self.level, self.levels)
+        return full * self.found.mask(self.source, self.level, self.levels, full)
 
     def held(self, full: Tensor) -> Tensor:
         """Bool, flat: which weights the level has."""

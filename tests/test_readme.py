@@ -7,6 +7,7 @@ from pathlib import Path
 import bench_headline
 import bench_knife
 import bench_native
+import bench_nested
 import bench_step
 import bench_training
 import pytest
@@ -24,7 +25,9 @@ def test_the_table_is_the_evidence():
         assert markdown(name) in README
 
 
-@pytest.mark.parametrize("script", [bench_knife, bench_native, bench_headline, bench_step, bench_training])
+@pytest.mark.parametrize(
+    "script", [bench_knife, bench_native, bench_headline, bench_step, bench_training, bench_nested]
+)
 def test_the_tables_of_the_benchmarks_are_their_evidence(script, capsys):
     printed = script.markdown() or capsys.readouterr().out
     assert re.search(r"^\| .*", printed, re.M | re.S).group().strip() in README

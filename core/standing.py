@@ -73,3 +73,9 @@ def trained(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin so, without the beginning."""
     return {name.removeprefix(prefix): tensor for name, tensor in sorted(tensors.items()) if name.startswith(prefix)}
+
+
+def averaged(network: nn.Module) -> list[Tensor]:
+    """What an average of weights is taken over: parameters and the norms' statistics."""
+    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    return [parameter.detach() for parameter in network.parameters()] + buffers

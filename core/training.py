@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core import checkpoint, conditions, cut, latency, standing
@@ -22,15 +21,14 @@ from core.anew import draw_shape
 from core.config import Phase, RunConfig
 from core.controls import Controls, Request
 from core.data import batches, load
-from core.data.dataset import Dataset
 from core.levels import levels_of
 from core.methods import all_sites, start
 from core.methods.base import MethodRun
-from core.nested.knowledge import views_of
+from core.nested.knowledge import endless, views_of
 from core.networks.remaining import macs_left
+from core.objective import Objective
 from core.own import draw_anew, layout_of, network_for
 from core.schedules import lr_at, strength_factor
-from core.teaching import with_soft_targets
 from core.trained import source_weights
 from core.watching import collapses, evaluate
 
@@ -78,7 +76,7 @@ class Training:
         self.step = self.epoch = self.phase_index = self.epoch_in_phase = 0
         self.collapsed: set[str] = set()
         self.method: MethodRun
-        self.teacher: nn.Module | None
+        self.objective: Objective
         self.rate = self.measuring_s = self.training_s = 0.0
 
     # the run
@@ -137,18 +135,18 @@ class Training:
             foreach=True,
         )
         self.method.frozen |= {name: mask.to(self.device) for name, mask in shape.items()}
-        self.teacher = None
+        teacher = None
         if self.phase.soft_targets:
-            teacher = source_weights(self.folder, self.config.source, self.config, self.dataset)
-            self.teacher = teacher.to(self.device).eval()
-        self.average = [tensor.clone() for tensor in averaged_tensors(self.network)] if self.phase.ema else []
+            teacher = source_weights(self.folder, self.config.source, self.config, self.dataset).to(self.device).eval()
+        self.objective = Objective(self.config, self.phase, teacher)
+        self.average = [tensor.clone() for tensor in standing.averaged(self.network)] if self.phase.ema else []
         return {}
 
     def _end_phase(self) -> None:
         """Take the average of the weights where one was kept; let the method cut what it cuts at the end."""
         if self.average:
             with torch.no_grad():
-                torch._foreach_copy_(averaged_tensors(self.network), self.average)
+                torch._foreach_copy_(standing.averaged(self.network), self.average)
         self.method.recalibrate_(lambda: batches(self.dataset.train, self.dataset, self.config.batch_size, train=False))
         self.method.finish_()
 
@@ -181,7 +179,9 @@ class Training:
     def _epoch(self) -> Iterator[ev.Event]:
         began, self.measuring_s = time.perf_counter(), 0.0
         self.network.train()
-        self.method.begin_epoch(self._feed)
+        self.method.begin_epoch(
+            lambda dataset, number: endless(dataset, self.config, self.config.seed + 7919 * (self.epoch + 1) + number)
+        )
         loss_sum, right = torch.zeros((), device=self.device), torch.zeros((), dtype=torch.int64, device=self.device)
         seen, last_word = 0, began
         for images, labels in batches(
@@ -234,44 +234,17 @@ class Training:
         ):  # dropout draws from torch's own generator: from the seed and the step, so that a run can be repeated
             torch.default_generator.manual_seed((self.config.seed << 32) + self.step)
         self.method.at_(progress)
-        self.method.gradient_elsewhere_(lambda: self._pass_elsewhere(images, labels))
-        logits, loss = self.method.backward_(self._loss, images, labels)
+        self.method.gradient_elsewhere_(lambda: self.objective.gradient_(self.network, self.optimizer, images, labels))
+        logits, loss = self.method.backward_(self.objective, images, labels)
         strength = strength_factor(self.phase, progress)
         self.method.before_step_(lr, strength)
         self.optimizer.step()
         self.method.after_step_(lr, strength)
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
-            torch._foreach_lerp_(self.average, averaged_tensors(self.network), 1 - self.phase.ema)
+            torch._foreach_lerp_(self.average, standing.averaged(self.network), 1 - self.phase.ema)
         self.step += 1
         return loss.detach(), (logits.argmax(1) == labels).sum()
-
-    def _loss(self, network: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            logits = network(images).float()
-            loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
-            if self.teacher is not None:
-                with torch.no_grad():
-                    told = self.teacher(images).float()
-                loss = with_soft_targets(loss, logits, told, self.phase)
-            return logits, loss
-
-    def _feed(self, dataset: Dataset, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented training batches of another data set, without end; the same in every run of this seed and epoch."""
-        draw = torch.Generator().manual_seed(self.config.seed + 7919 * (self.epoch + 1) + number)
-        while True:
-            yield from batches(
-                dataset.train, dataset, self.config.batch_size, generator=draw, train=True, augment=self.config.augment
-            )
-
-    def _pass_elsewhere(self, images: Tensor, labels: Tensor) -> None:
-        """A second pass that only leaves gradients: the norms' statistics stay as they were."""
-        kept = [buffer.clone() for buffer in self.network.buffers()]
-        self.optimizer.zero_grad(set_to_none=True)
-        self._loss(self.network, images, labels)[1].backward()
-        with torch.no_grad():
-            for buffer, before in zip(self.network.buffers(), kept, strict=True):
-                buffer.copy_(before)
 
     @property
     def step_in_epoch(self) -> int:
@@ -421,9 +394,3 @@ class Training:
         if self.config.measure_every:
             yield ev.Speed(**self._where(), speed=result["speed"], asked=False)
         yield ev.Finished(**self._where(), result=result)
-
-
-def averaged_tensors(network: nn.Module) -> list[Tensor]:
-    """What an average of weights is taken over: parameters and the norms' statistics."""
-    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
-    return [parameter.detach() for parameter in network.parameters()] + buffers

@@ -31,7 +31,7 @@ LAYERS = [
     {"methods"},
     {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
     | {"forms", "headline_forms", "headline", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"}
-    | {"own", "anew", "standing", "levels", "teaching"},
+    | {"own", "anew", "standing", "levels", "objective"},
     {"runs"},
     {"cli_shared", "cli_data", "cli_knife", "cli_train", "cli_sweep", "cli_headline", "cli_levels", "cli", "__main__"},
 ]

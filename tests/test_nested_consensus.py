@@ -15,8 +15,8 @@ from core.errors import BadInput
 from core.methods import start
 from core.nested import consensus, extract
 from core.nested.knowledge import views_of
+from core.objective import with_soft_targets
 from core.phases import Phase
-from core.teaching import with_soft_targets
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from core.data import load
+from core.config import RunConfig
+from core.data import batches, load
 from core.data.dataset import Dataset, Families
 from core.errors import BadInput
 from core.level_settings import Level
@@ -83,3 +84,12 @@ def families_in(file: Path, dataset: Dataset) -> Families:
     if len(names) < 2:
         raise BadInput(f"{rule}, to two classes or more; {file} has {names[0]!r} alone")
     return Families(names, tuple(names.index(told[name]) for name in dataset.class_names))
+
+
+def endless(dataset: Dataset, config: RunConfig, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Augmented training batches of a level's own data set, without end; the same for the same seed."""
+    draw = torch.Generator().manual_seed(seed)
+    while True:
+        yield from batches(
+            dataset.train, dataset, config.batch_size, generator=draw, train=True, augment=config.augment
+        )

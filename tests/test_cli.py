@@ -189,8 +189,9 @@ def test_a_foreground_run_killed_with_sigkill_is_lost_and_resume_ends_with_the_s
     import signal
     import time
 
-    settings = ["digits-lenet", "--set", "epochs=30", "--set", "measure_every=0"]
+    settings = ["digits-lenet", "--set", "epochs=12", "--set", "measure_every=0"]
     whole = json.loads(espalier(folder, "run", *settings, "--json")[1])
+    others = {path.name for path in folder.iterdir()}
     process = subprocess.Popen(
         [sys.executable, "-m", "core", "run", *settings],
         cwd=ROOT,
@@ -198,12 +199,11 @@ def test_a_foreground_run_killed_with_sigkill_is_lost_and_resume_ends_with_the_s
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    newest = lambda: json.loads(espalier(folder, "runs", "--json")[1])["runs"][0]["run"]  # noqa: E731
-    while not list((folder / newest()).glob("checkpoints/00003.*")) or newest() == whole["run"]:
-        time.sleep(0.05)
+    while not (found := [path for path in folder.glob("*/checkpoints/00003.*") if path.parts[-3] not in others]):
+        time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    run = newest()
+    run = found[0].parts[-3]
     assert json.loads(espalier(folder, "show", run, "--json")[1])["state"] == "lost"
     code, out, err = espalier(folder, "resume", run, "--json")
     assert code == 0, err

@@ -16,6 +16,9 @@ CITATIONS = {
     "NestedNet": "Kim, Ahn & Oh, NestedNet: Learning Nested Sparse Structures in Deep Neural Networks, CVPR 2018, arXiv 1712.03781",
 }
 
+PREFIXES = {"ssl": "SSL", "sss": "SSS", "nested": "NestedNet"}  # of presets' names
+NUMBERED = re.compile(r"-(table|fig)(\d+)(?:-|$)")
+
 UNKNOWN = {
     "SSL": "The paper prints no strength for any row; the one here was chosen by hand, and training lengths differ.",
     "SSS": "The paper's strengths for CIFAR are not published, its protocol is taken as others remember it, and its rows are quoted by later papers.",
@@ -69,22 +72,28 @@ def points_beside(network: str, dataset: str) -> list[Point]:
 
 
 def is_published(preset: str) -> bool:
-    """Whether a preset is named after a published experiment: ssl-... or sss-...."""
-    return preset.partition("-")[0].upper() in CITATIONS
+    """Whether a preset is named after a published experiment: ssl-..., sss-..., or nested-... with a table or figure."""
+    return paper_of(preset) is not None
+
+
+def paper_of(preset: str) -> str | None:
+    """The paper whose experiment a preset is named after."""
+    paper = PREFIXES.get(preset.partition("-")[0])
+    return None if paper == "NestedNet" and NUMBERED.search(preset) is None else paper
 
 
 def published(preset: str, network: str, dataset: str) -> list[Point]:
     """The rows of the published experiment that a preset is named after: of its paper, and of its table or figure
     where the name says one (the dense baseline beside them); none for any other preset."""
-    if not is_published(preset):
+    paper = paper_of(preset)
+    if paper is None:
         return []
-    paper = preset.partition("-")[0].upper()
-    numbered = re.search(r"-(table|fig)(\d+)$", preset)
+    numbered = NUMBERED.search(preset)
     place = f"{numbered[1].replace('fig', 'figure')} {numbered[2]}" if numbered else ""
     return [
         point
         for point in points_beside(network, dataset)
-        if point.paper == paper and (point.method == "dense" or place in point.place)
+        if point.paper == paper and (place in point.place or (point.method == "dense" and paper != "NestedNet"))
     ]
 
 

@@ -8,8 +8,9 @@ import pytest
 from conftest import ROOT
 
 from core.cli import document_of
+from core.nested_presets import NESTED_PRESETS
 from core.paper_presets import PAPER_PRESETS
-from core.papers import caveats, points, published
+from core.papers import caveats, is_published, points, published
 from core.runs.store import Run
 
 CONFIGS = {name: config for name, _, _, _, config in PAPER_PRESETS}
@@ -34,6 +35,16 @@ def test_every_paper_preset_has_its_rows_with_the_dense_baseline_first(name):
 def test_a_table_has_its_own_rows_and_not_those_of_the_next_one():
     places = [[p.point for p in published(f"ssl-lenet-table{n}", "lenet", "mnist")] for n in (1, 2)]
     assert places == [["baseline", "LeNet 2", "LeNet 3"], ["baseline", "LeNet 4", "LeNet 5"]]
+
+
+def test_nested_presets_have_the_rows_of_their_table_and_small_forms_have_none():
+    configs = {name: config for name, _, _, _, config in NESTED_PRESETS}
+    places = {name: {p.place for p in published(name, c.network, c.dataset)} for name, c in configs.items()}
+    assert places["nested-wrn-table2"] == {"table 2"} and places["nested-wrn-fig6"] == {"figure 6"}
+    assert places["nested-wrn-32-4-table3"] == places["nested-wrn-14-8-table3"] == {"table 3"}
+    assert places["nested-resnet56-table1-weights"] == places["nested-resnet56-table1-channels"] == {"table 1"}
+    assert {name for name in configs if is_published(name)} == {name for name, found in places.items() if found}
+    assert not is_published("nested-wrn-14-2") and not is_published("digits-nested")
 
 
 def test_other_presets_and_other_networks_have_none():

@@ -107,7 +107,7 @@ PRESETS: tuple[Preset, ...] = (
     ),
     *(
         Preset(name=name, title=title, say=say, minutes=minutes, config=config)
-        for name, title, say, minutes, config in (*NESTED_PRESETS, *PAPER_PRESETS)
+        for name, title, say, minutes, config in (*PAPER_PRESETS, *NESTED_PRESETS)
     ),
 )
 

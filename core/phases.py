@@ -333,6 +333,8 @@ class Phase(Frozen):
             )
         if self.method == "nested":
             check_levels(self.levels, self.alone)
+            if self.first_whole and self.levels[0].is_masked:
+                raise ValueError("first_whole must be off where levels keep single weights, of every layer; got on")
             if self.soft_targets and any(level.labels or level.dataset for level in self.levels):
                 raise ValueError(
                     "soft_targets must be 0 where a level has classes of its own, which the teacher does not know; got "

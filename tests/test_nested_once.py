@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from core.config import checked
 from core.data import load
+from core.errors import BadInput
 from core.level_settings import Level
 from core.methods import start
 from core.nested.knowledge import views_of
@@ -50,3 +52,16 @@ def test_the_convolution_runs_once(method, monkeypatch):
     monkeypatch.setattr(torch.nn.Conv2d, "forward", lambda self, x: (seen.append(x.shape[1]), plain(self, x))[1])
     run.backward_(loss_of, images, labels)
     assert seen.count(1) == 1, "one grey image went through one convolution"
+
+
+def test_a_masked_first_layer_is_not_shared():
+    """Its weights differ from level to level, whatever is asked for."""
+    with pytest.raises(BadInput, match="first_whole must be off where levels keep single weights"):
+        checked(
+            {"phases": [{"method": "nested", "kinds": [], "levels": [{"compression": 2}, {}], "first_whole": True}]}
+        )
+    phase = Phase(method="nested", kinds=(), levels=(Level(compression=2), Level()))
+    full = build("lenet", num_classes=10, in_channels=1, image_size=8)
+    run = start(phase, full, 0.9, 1e-4, views=views_of(phase.levels, load("digits")))
+    run.phase = phase.model_copy(update={"first_whole": True})
+    assert run.first_layers([1, 0]) == [full.conv1]

@@ -18,9 +18,11 @@ from core.methods.base import LossOf, MethodRun
 from core.nested import Making, Nested, Schedule, nest, nest_masks
 from core.nested.alone import inherit_, keep_only_, settle_
 from core.nested.knowledge import View
+from core.nested.levels import Level
 from core.nested.masks import fall_at_once, fallen_of, masked_weights
 from core.nested.once import computed_once
 from core.nested.ordering import learned_orders
+from core.nested.ties import Piece
 from core.networks.describe import ORDERS, input_shape_of, outline_of
 from core.phases import Phase
 
@@ -87,11 +89,12 @@ class NestedNet(MethodRun):
         return shown
 
     def first_layers(self, levels: list[int]) -> list[nn.Module]:
-        """Of these levels, the first layer, where it is the same in all; else nothing."""
-        if not self.phase.first_whole or len(levels) < 2:
+        """Of those of these levels that have all of it, the first layer; nothing where it is not set so."""
+        if not self.phase.first_whole:
             return []
         path, inner = first_layer(self.network), self.nested.inner
-        return [(inner[k].network if k < len(inner) else self.network).get_submodule(path) for k in levels]
+        found = [level for level in levels if level == len(inner) or is_whole(inner[level], path, self.network)]
+        return [(inner[k].network if k < len(inner) else self.network).get_submodule(path) for k in found]
 
     def each_(self, chosen: list[int], loss_of: LossOf, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """A pass of each level in turn: one level's activations in memory at a time."""
@@ -185,6 +188,16 @@ def nested_for(phase: Phase, network: nn.Module, views: Sequence[View], kept: Ma
         order, blocks = learned.units(), learned.blocks()
     schedules = [Schedule(level.width, level.depth, whole, order, blocks) for level in phase.levels[:-1]]
     return nest(network, example, schedules, making)
+
+
+def is_whole(level: Level, path: str, network: nn.Module) -> bool:
+    """Whether a level has a layer of the full network as it is."""
+    tie = level.ties.get(f"{path}.weight")
+    return (
+        isinstance(tie, Piece)
+        and tie.leading
+        and tie.elements.numel() == network.get_parameter(f"{path}.weight").numel()
+    )
 
 
 def first_layer(network: nn.Module) -> str:

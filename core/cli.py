@@ -195,7 +195,7 @@ def _levels_in_words(row: Run) -> str:
     full = result["levels"][-1]["macs"]
     each = [
         f"level {one['level']}: {one['accuracy']['test']:.2%} at {one['macs'] / full:.1%} of the MACs, {one['density']:.1%} of the weights, "
-        f"leaves {'whole' if one['certificate']['verdict'] == 'nothing-removed' else one['certificate']['verdict']}"
+        f"leaves {'in full shape' if one['certificate']['verdict'] == 'nothing-removed' else one['certificate']['verdict']}"
         for one in result["levels"]
     ]  # fmt: skip
     consensus = [f"{name} {value:.2%}" for name, value in result["consensus"].items() if value is not None]

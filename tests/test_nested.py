@@ -247,7 +247,10 @@ def test_the_commands_show_levels_and_take_one_away(tmp_path, monkeypatch, capsy
         main()
     told = " ".join(capsys.readouterr().out.split())
     assert (
-        "level 0: " in told and "leaves exact" in told and "leaves whole" in told and "NOTHING WAS REMOVED" not in told
+        "level 0: " in told
+        and "leaves exact" in told
+        and "leaves in full shape" in told
+        and "NOTHING WAS REMOVED" not in told
     )
     document = core("levels", run)[1]
     assert {"level", "params", "macs", "bytes", "density", "accuracy", "speed", "certificate"} <= set(

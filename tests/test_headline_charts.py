@@ -109,12 +109,8 @@ def test_the_card_stands_there_without_any_run_and_says_its_conditions(runs):
 class Ended:
     """A measurement that is over."""
 
-    def __init__(self, returncode, words, answer):
-        self.process, self.words, self.answer = self, words, answer
-        self.returncode = returncode
-
-    def poll(self):
-        return self.returncode
+    def __init__(self, failed, words, answer):
+        self.failed, self.words, self.answer = failed, words, answer
 
     def said(self):
         return self.words
@@ -139,14 +135,14 @@ def test_a_measurement_that_failed_says_why_in_a_sentence(runs):
         "import sys; sys.path[:0] = ['.', 'tests']\nimport streamlit as st\nfrom app.app_pages import headline\n"
         "from test_headline_charts import Ended\n"
         "if 'begun' not in st.session_state:\n"
-        "    st.session_state['begun'] = True; st.session_state['headline-job'] = Ended(2, '--layer must be one of conv1', None)\n"
+        "    st.session_state['begun'] = True; st.session_state['jobs'] = {'headline': Ended(True, '--layer must be one of conv1', None)}\n"
         "headline.headline()\n"
     )
     from streamlit.testing.v1 import AppTest
 
     at = AppTest.from_string(script, default_timeout=30).run()
     assert not at.exception and [e.value for e in at.error] == ["--layer must be one of conv1"]
-    assert "headline-job" not in at.session_state
+    assert not at.session_state["jobs"]
 
 
 def test_a_link_opens_the_card_at_its_layer_its_rows_and_what_is_timed(runs):

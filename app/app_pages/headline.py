@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import html
-import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from app import headline_charts as charts
-from app import sentences, theme
+from app import jobs, sentences, theme
 from app.components.live_chart import live_chart
 from app.guard import guarded
 from core import table4
-from core.runs.home import PROJECT
 
 TIMED = {
     "product": "product alone",
@@ -32,30 +26,12 @@ ABOUT = (
     "CaffeNet (AlexNet) at the sparsities that Wen et al. published: single zeros stored as CSR, beside rows and columns removed. "
     "Speed asks for no training: positions are drawn, weights are random."
 )
-
-
-@dataclass
-class Job:
-    """A measurement in a process of its own. What it says goes to files, which never fill up; it appends, wherever they are read."""
-
-    process: subprocess.Popen[bytes]
-    answer: IO[bytes]
-    words: IO[bytes]
-
-    def said(self) -> str:
-        """Its last line."""
-        self.words.seek(0)
-        lines = self.words.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else ""
-
-    def document(self) -> dict[str, Any]:
-        self.answer.seek(0)
-        return json.loads(self.answer.read())
+JOB = "headline"
 
 
 def headline() -> None:
     """The card; while a measurement runs it looks every second."""
-    st.fragment(_card, run_every=1.0 if "headline-job" in st.session_state else None)()
+    st.fragment(_card, run_every=1.0 if jobs.begun(JOB) else None)()
 
 
 @guarded
@@ -131,28 +107,23 @@ def _conditions(what: str, document: dict[str, Any], timed: str) -> str:
 
 def _button(timed: str, layer: str) -> None:
     """Starts a measurement in a process of its own, says how far it is, takes its answer."""
-    job: Job | None = st.session_state.get("headline-job")
-    if job is not None and job.process.poll() is None:
+    if (said := jobs.at_work(JOB)) is not None:
         st.button(
-            f"Measuring {job.said().partition(':')[0]}".strip(),
+            f"Measuring {said.partition(':')[0]}".strip(),
             key="measure-headline",
             icon=":material/timer:",
             disabled=True,
         )
         return
-    if job is not None:
-        del st.session_state["headline-job"]
-        if job.process.returncode:
-            st.session_state["headline-failed"] = job.said() or "Measuring failed; try again."
-        else:
-            _take(job.document())
+    if jobs.begun(JOB):
+        if (document := jobs.take(JOB)) is not None:
+            _take(document)
         st.rerun()  # the whole page: it need not look every second any more
-    if failed := st.session_state.get("headline-failed"):
+    if failed := jobs.failure(JOB):
         st.error(failed, icon=":material/error:")
     about = "Times all five layers so, and the chosen layer at equal sparsity: half a minute; some ten minutes for 128 images."
     if st.button("Measure here", key="measure-headline", icon=":material/timer:", type="primary", help=about):
-        st.session_state.pop("headline-failed", None)
-        st.session_state["headline-job"] = _start(timed, layer)
+        jobs.start(JOB, "headline", "--protocol", timed, "--sweep", layer)
         st.rerun()
 
 
@@ -160,10 +131,3 @@ def _take(document: dict[str, Any]) -> None:
     """Adds what was measured to what this session measured before."""
     before = st.session_state.get("headline-here", {"rows": {}})
     st.session_state["headline-here"] = document | {"rows": before["rows"] | document["rows"]}
-
-
-def _start(timed: str, layer: str) -> Job:
-    command = [sys.executable, "-m", "core", "headline", "--protocol", timed, "--sweep", layer, "--json"]
-    answer, words = tempfile.TemporaryFile("a+b"), tempfile.TemporaryFile("a+b")  # noqa: SIM115, they live as long as the job
-    process = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=answer, stderr=words)
-    return Job(process, answer, words)

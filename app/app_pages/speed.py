@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app import sentences, speed_charts, theme
+from app import jobs, sentences, speed_charts, theme
 from app.app_pages import parts
 from app.app_pages.headline import headline
 from app.components.live_chart import plotly_loader
@@ -19,7 +16,6 @@ from app.guard import guarded
 from app.runs import RunView, is_living, store
 from core.errors import WrongMoment
 from core.runs.control import steer
-from core.runs.home import PROJECT
 from core.runs.store import Run
 
 
@@ -30,7 +26,7 @@ def page() -> None:
     if found is not None:
         row, view = found
         parts.header(row, view)
-        waiting = is_living(row) or _job_of(view.name) is not None
+        waiting = is_living(row) or jobs.begun(f"measure {view.name}")
         st.fragment(_measured, run_every=1.0 if waiting else None)(view.name)
     headline()
     glossary_row("MAC", "measured speed", "promised speed", "quartile", "batch", "compact", "CSR")
@@ -92,25 +88,19 @@ def _button(row: Run | None, view: RunView) -> None:
             "This is a recording: its times were taken on the machine named here. Train a run of your own to measure this one."
         )
         return
-    job = _job_of(row.id)
-    if job is not None and job.poll() is None:
+    job = f"measure {row.id}"
+    if jobs.at_work(job) is not None:
         st.button("Measuring…", key="measure", icon=":material/timer:", disabled=True)
         return
-    if job is not None:
-        error = (job.stderr.read() if job.stderr else "").strip()
-        st.session_state["jobs"].pop(row.id, None)
-        if job.returncode:
-            st.error(error.splitlines()[-1] if error else "Measuring failed; try again.", icon=":material/error:")
-        else:
-            st.rerun()
+    if jobs.begun(job):
+        jobs.take(job)  # what it measured lies in the run's folder
+        st.rerun()
+    if failed := jobs.failure(job):
+        st.error(failed, icon=":material/error:")
     ready = row.state not in ("queued", "starting")
     if st.button("Measure speed now", key="measure", icon=":material/timer:", type="primary", disabled=not ready):
         _measure(row.id, is_living(row))
         st.rerun()  # the whole page: it now looks every second
-
-
-def _job_of(run: str) -> subprocess.Popen[str] | None:
-    return st.session_state.setdefault("jobs", {}).get(run)
 
 
 def _measure(run: str, living: bool) -> None:
@@ -121,13 +111,4 @@ def _measure(run: str, living: bool) -> None:
         except WrongMoment as error:
             st.session_state["said"] = str(error)
         return
-    command = [sys.executable, "-m", "core", "measure", run, "--json", "--runs", str(store().root)]
-    st.session_state.setdefault("jobs", {})[run] = subprocess.Popen(
-        command,
-        cwd=PROJECT,
-        env={**os.environ},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    jobs.start(f"measure {run}", "measure", run, "--runs", str(store().root))

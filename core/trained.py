@@ -28,7 +28,7 @@ def trained_network(
     phase = config.phases[facts["phase"]]
     views = views_of(phase.levels, dataset, data)
     weights = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items() if name.startswith("weights/")}
-    method = start(phase, network, config.momentum, config.weight_decay, views=views, kept=weights)
+    method = start(phase, network, config.momentum, config.weight_decay, views=views, kept=weights, seed=config.seed)
     put_weights(method.network, weights, str(file))
     if phase.method == "nested" and phase.alone is not None:  # also half-way the network is the level that is trained
         method.finish_()

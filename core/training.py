@@ -126,7 +126,9 @@ class Training:
         self.network = self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         views = views_of(self.phase.levels, self.dataset, self.data)
         decay = self.config.weight_decay
-        self.method = start(self.phase, self.network, self.config.momentum, decay, self.sites, views, kept)
+        self.method = start(
+            self.phase, self.network, self.config.momentum, decay, self.sites, views, kept, self.config.seed
+        )
         self.optimizer = torch.optim.SGD(
             self.method.parameter_groups(),
             lr=self.phase.lr,

@@ -210,6 +210,15 @@ def test_pruning_keeps_the_fraction_of_each_layers_filters_with_the_largest_norm
     assert not any((network.fc2.weight == 0).all(1))
 
 
+def test_what_random_pruning_takes_is_decided_by_the_runs_seed():
+    phase = Phase(method="prune", kinds=("filter", "weight"), keep=0.4, ranking="random")
+    left = [lenet() for _ in range(3)]
+    for network, seed in zip(left, (3, 3, 4), strict=True):
+        start(phase, network, 0.9, 0.0, seed=seed)
+    alive = [torch.cat([(p != 0).flatten() for p in network.parameters()]) for network in left]
+    assert torch.equal(alive[0], alive[1]) and not torch.equal(alive[0], alive[2])
+
+
 def test_gradual_pruning_follows_the_cubic_curve_and_takes_nothing_back():
     network = lenet()
     method = start(Phase(method="prune", kinds=("weight",), keep=0.1, gradual=0.5), network, 0.9, 0.0)

@@ -10,7 +10,7 @@ from torch.func import functional_call
 from core.levels import living
 from core.methods import start
 from core.nested import Nested, extract
-from core.nested.masks import masked_weights
+from core.nested.masks import fallen_of, masked_weights
 from core.nested.proving import verify_level
 from core.phases import Phase
 from core.structure import cost
@@ -98,6 +98,16 @@ def test_the_joint_phase_begins_with_the_values_that_fell():
     assert [living(extract(method.nested, level)) for level in range(3)] == [
         round(living(model) / n) for n in (4, 2, 1)
     ]
+
+
+def test_random_masks_are_decided_by_the_runs_seed():
+    seeds = (5, 5, 6)
+    models = [network("lenet")[0] for _ in seeds]
+    levels = joint(*TWO, masks="random")
+    for model, seed in zip(models, seeds, strict=True):
+        start(Phase.model_validate(levels), model, 0.9, 0.0, seed=seed)
+    fell = [torch.cat([fallen_of(model).fell(name).flatten() for name in masked_weights(model)]) for model in models]
+    assert torch.equal(fell[0], fell[1]) and not torch.equal(fell[0], fell[2])
 
 
 @pytest.mark.parametrize("levels", [TWO, ({"width": 0.5},)])

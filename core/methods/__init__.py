@@ -38,14 +38,17 @@ def start(
     sites: list[Structure] | None = None,
     views: Sequence[View] = (),
     kept: Mapping[str, Tensor] | None = None,
+    seed: int = 0,
 ) -> MethodRun:
     """The method of `phase`, installed in `network` (in place: it may replace modules).
 
     `sites`: what it is to watch. `views`: what each level of a nested phase knows. `kept`: of a checkpoint that will be put back, the
-    network's tensors by name.
+    network's tensors by name. `seed`: of what the method draws (random masks, random pruning, the sandwich rule).
     """
     if phase.method == "nested":
-        method: MethodRun = NestedNet(phase, network, momentum, weight_decay, views, kept)
+        method: MethodRun = NestedNet(phase, network, momentum, weight_decay, views, kept, seed)
+    elif phase.method == "prune":
+        method = Prune(phase, network, momentum, weight_decay, seed)
     else:
         method = METHODS[phase.method](phase, network, momentum, weight_decay)
     if sites is not None:

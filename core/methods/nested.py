@@ -33,6 +33,7 @@ class NestedNet(MethodRun):
     """The levels of the phase inside the network, which is the full one. `views`: what each level knows.
 
     `kept`: of a checkpoint that will be put back, the network's tensors by name: an order that was learned is not learned again.
+    `seed` decides random masks and what the sandwich rule draws.
     """
 
     def __init__(
@@ -43,15 +44,16 @@ class NestedNet(MethodRun):
         weight_decay: float,
         views: Sequence[View] = (),
         kept: Mapping[str, Tensor] | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__(phase, network, momentum, weight_decay)
         self.views = list(views)
-        self.nested = nested_for(phase, network, self.views, kept or {})
+        self.nested = nested_for(phase, network, self.views, kept or {}, seed)
         like = next(network.parameters())
         for level in self.nested.inner:
             level.to(like.device)
         self.calls = [self.nested.at(level) for level in range(self.nested.num_levels)]
-        self.draw = torch.Generator().manual_seed(0)
+        self.draw = torch.Generator().manual_seed(seed)
         self.streams: dict[int, Batches] = {}
         if phase.starts_from in ("previous", "source"):
             inherit_(self.nested)
@@ -167,15 +169,17 @@ class NestedNet(MethodRun):
         super().load_state_tensors({k: v for k, v in tensors.items() if k.startswith("frozen/")})
 
 
-def nested_for(phase: Phase, network: nn.Module, views: Sequence[View], kept: Mapping[str, Tensor]) -> Nested:
-    """The levels of a phase inside a network; `kept`: the network's tensors in a checkpoint, where there is one."""
+def nested_for(
+    phase: Phase, network: nn.Module, views: Sequence[View], kept: Mapping[str, Tensor], seed: int = 0
+) -> Nested:
+    """The levels of a phase inside a network; `kept`: the network's tensors in a checkpoint, where there is one; `seed` of random masks."""
     example = torch.zeros(1, *input_shape_of(network))
     full = views[-1].dataset.num_classes if views else None
     classes = [view.dataset.num_classes if phase.own_heads or not view.shares_classes else None for view in views[:-1]]
     extra = [None if view.of is None else full for view in views[:-1]]
     making = Making(phase.level_norms, classes, extra)
     if any(level.is_masked for level in phase.levels):
-        prepare_masks_(phase, network)
+        prepare_masks_(phase, network, seed)
         return nest_masks(network, example, len(phase.levels), making)
     outline = outline_of(network)
     whole = (first_layer(network),) if phase.first_whole else ()
@@ -207,8 +211,8 @@ def first_layer(network: nn.Module) -> str:
 
 
 @torch.no_grad()
-def prepare_masks_(phase: Phase, network: nn.Module) -> None:
-    """What fell in which search, and the network's weights with their values also where they fell."""
+def prepare_masks_(phase: Phase, network: nn.Module, seed: int) -> None:
+    """What fell in which search, and the network's weights with their values also where they fell; random masks are drawn from `seed`."""
     weights = masked_weights(network)
     if phase.masks == "found":
         found = fallen_of(network)
@@ -220,5 +224,5 @@ def prepare_masks_(phase: Phase, network: nn.Module) -> None:
         round(len(sizes) / level.compression) if level.tau is None else int((sizes > level.tau).sum())
         for level in reversed(phase.levels[:-1])
     ]
-    draw = torch.Generator().manual_seed(0) if phase.masks == "random" else None
+    draw = torch.Generator().manual_seed(seed) if phase.masks == "random" else None
     fall_at_once(network, kept, draw)

@@ -21,9 +21,9 @@ LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 class Prune(MethodRun):
     """Masks of filters (each layer keeps the fraction `keep`) or of weights (the whole network does)."""
 
-    def __init__(self, phase: Phase, network: nn.Module, momentum: float, weight_decay: float) -> None:
+    def __init__(self, phase: Phase, network: nn.Module, momentum: float, weight_decay: float, seed: int = 0) -> None:
         super().__init__(phase, network, momentum, weight_decay)
-        self.draw = torch.Generator().manual_seed(0)
+        self.draw = torch.Generator().manual_seed(seed)
         self.filters = [s for s in self.sites if s.kind in ("filter", "neuron")] if "filter" in phase.kinds else []
         self.gone = {site.site: torch.zeros(site.total, dtype=torch.bool) for site in self.filters}
         self.chance = {site.site: torch.rand(site.total, generator=self.draw) for site in self.filters}

@@ -12,7 +12,7 @@ from core.data import load
 from core.data.dataset import Dataset
 from core.errors import BadInput
 from core.methods import start
-from core.nested.knowledge import views_of
+from core.nested.knowledge import check_classes, views_of
 from core.networks.factors import fold
 from core.own import network_for, put_weights
 
@@ -27,6 +27,7 @@ def trained_network(
     network = network_for(config.network, dataset, config.seed, file.absolute().parents[2])
     phase = config.phases[facts["phase"]]
     views = views_of(phase.levels, dataset, data)
+    check_classes(phase.levels, views, facts.get("classes"))
     weights = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items() if name.startswith("weights/")}
     method = start(phase, network, config.momentum, config.weight_decay, views=views, kept=weights, seed=config.seed)
     put_weights(method.network, weights, str(file))

@@ -24,7 +24,7 @@ from core.data import batches, load
 from core.levels import levels_of
 from core.methods import all_sites, start
 from core.methods.base import MethodRun
-from core.nested.knowledge import endless, views_of
+from core.nested.knowledge import check_classes, classes_in, endless, views_of
 from core.networks.remaining import macs_left
 from core.objective import Objective
 from core.own import draw_anew, layout_of, network_for
@@ -124,10 +124,10 @@ class Training:
         if index or fresh:
             shape = self._weights_to_start_from(index)
         self.network = self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        views = views_of(self.phase.levels, self.dataset, self.data)
+        self.views = views_of(self.phase.levels, self.dataset, self.data)
         decay = self.config.weight_decay
         self.method = start(
-            self.phase, self.network, self.config.momentum, decay, self.sites, views, kept, self.config.seed
+            self.phase, self.network, self.config.momentum, decay, self.sites, self.views, kept, self.config.seed
         )
         self.optimizer = torch.optim.SGD(
             self.method.parameter_groups(),
@@ -356,7 +356,7 @@ class Training:
             return
         facts = self._where() | {
             "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed),
-            "learned": self.learned, "seconds": self.training_s, "config": self.config.model_dump(mode="json"),
+            "learned": self.learned, "classes": classes_in(self.views), "seconds": self.training_s, "config": self.config.model_dump(mode="json"),
         }  # fmt: skip
         tensors = standing.tensors_of(self.network, self.optimizer, self.method, self.average, self.order)
         checkpoint.save(self.folder / "checkpoints" / f"{self.epoch:05d}.safetensors", tensors, facts)
@@ -367,6 +367,7 @@ class Training:
         tensors, facts = standing.read(file, self.config)
         for index in range(facts["phase"] + 1):
             self._begin_phase(index, fresh=False, kept=standing.part(tensors, "weights/"))
+        check_classes(self.phase.levels, self.views, facts.get("classes"))
         self.step, self.epoch, self.epoch_in_phase = facts["step"], facts["epoch"], facts["epoch_in_phase"]
         standing.put_back(tensors, self.network, self.optimizer, self.method, self.average, self.order)
         self.method.strengths.update(facts["strengths"])

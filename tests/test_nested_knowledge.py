@@ -159,3 +159,19 @@ def test_levels_with_heads_of_their_own_leave_certified(parity, norms):
         certificate = verify_level(method.nested, level, [images.double()])
         assert certificate.verdict == ("nothing-removed" if level == 2 else "exact"), certificate
     assert method.nested.inner[1].extra is None, "it knows the run's classes already"
+
+
+def test_a_run_does_not_go_on_with_other_classes_than_it_began_with(parity, tmp_path):
+    settings = config(joint({"width": 0.5, "labels": str(parity)}, epochs=2))
+    folder = tmp_path / "run"
+    trained(settings, folder)
+    assert same(resumed(settings, folder, 1), trained(settings, tmp_path / "again")[0])
+    parity.write_text(json.dumps(ODD | {"4": "odd", "5": "even"}), encoding="utf-8")
+    for ask in (
+        lambda: trained_network(folder / "checkpoints" / "00002.safetensors"),
+        lambda: trained(settings, folder, resume=True),
+    ):
+        with pytest.raises(
+            BadInput, match="parity.json must map classes as it did when the run was started; it was changed"
+        ):
+            ask()

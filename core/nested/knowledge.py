@@ -55,6 +55,23 @@ def view_of(level: Level, dataset: Dataset, data: Path | None) -> View:
     return View(dataset.with_classes(families), of)
 
 
+def classes_in(views: Sequence[View]) -> list[list[str] | None]:
+    """For a checkpoint: of each level with coarser classes, the one of every class of the run; None of the others."""
+    return [
+        None if view.of is None else [view.dataset.class_names[family] for family in view.of.tolist()] for view in views
+    ]
+
+
+def check_classes(levels: Sequence[Level], views: Sequence[View], then: Sequence[list[str] | None] | None) -> None:
+    """BadInput where a file of classes is no longer what a checkpoint was trained with; `then`: its `classes_in`, if it tells."""
+    for level, now, before in zip(levels, classes_in(views), then or (), strict=bool(then)):
+        if now != before:
+            raise BadInput(
+                f"{level.labels} must map classes as it did when the run was started; it was changed since; put it back as it was, or "
+                "start a new run"
+            )
+
+
 def coarse_of(dataset: Dataset) -> Families:
     """The data set's own coarse classes."""
     if dataset.families is None:

@@ -17,7 +17,7 @@ from core.errors import BadInput
 from core.latency import processor
 from core.machine import cores, threads
 
-SMALL_STEP_MACS = 2e9  # below this a step is bound by overhead, and bfloat16's conversions only cost
+SMALL_STEP_MACS = 1e9  # below this a step is bound by overhead, and bfloat16's conversions only cost
 
 
 def offers_bfloat16() -> bool:

@@ -16,7 +16,7 @@ import typer
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
-from core import cli_data, cli_headline, cli_knife, cli_levels, cli_sweep, papers
+from core import cli_data, cli_evidence, cli_headline, cli_knife, cli_levels, cli_sweep, papers
 from core import presets as known
 from core.cli_shared import Controls, Data, Json, Runs, Seeds, Settings, emit, fail, open_store, say
 from core.cli_train import Network, configured, train
@@ -331,23 +331,8 @@ def export(
     emit({"run": name, "folder": str(output)}, json_, f"{name} is in {output}")
 
 
-@app.command()
-def evidence(
-    table: Annotated[str | None, typer.Argument(help="The table to complete; without it, list them.")] = None,
-    json_: Json = False,
-    data: Data = None,
-) -> None:
-    """Run what a table of evidence still lacks; without a name, list the tables."""
-    from core.runs.evidence import complete, listed
-
-    rows = [complete(table, lambda words: say.print(words), home.data_dir(data))] if table else listed()
-    words = Table("table", "rows", "missing", "what")
-    for row in rows:
-        words.add_row(row["name"], str(row["rows"]), ", ".join(row["missing"]) or "none", row["title"])
-    emit({"tables": rows}, json_, words)
-
-
 app.command()(cli_data.data)
+app.command()(cli_evidence.evidence)
 app.command()(cli_knife.inspect)
 app.command()(cli_knife.cut)
 app.command()(cli_levels.levels)

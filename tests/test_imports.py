@@ -33,7 +33,19 @@ LAYERS = [
     | {"forms", "headline_forms", "headline", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"}
     | {"own", "anew", "standing", "levels", "objective"},
     {"runs"},
-    {"cli_shared", "cli_data", "cli_knife", "cli_train", "cli_sweep", "cli_headline", "cli_levels", "cli", "__main__"},
+    {"evidence"},
+    {
+        "cli_shared",
+        "cli_data",
+        "cli_knife",
+        "cli_train",
+        "cli_sweep",
+        "cli_headline",
+        "cli_levels",
+        "cli_evidence",
+        "cli",
+        "__main__",
+    },
 ]
 NAMES_ONLY = {
     "core.networks.names",

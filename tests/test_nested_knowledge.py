@@ -172,6 +172,6 @@ def test_a_run_does_not_go_on_with_other_classes_than_it_began_with(parity, tmp_
         lambda: trained(settings, folder, resume=True),
     ):
         with pytest.raises(
-            BadInput, match="parity.json must map classes as it did when the run was started; it was changed"
+            BadInput, match=r"parity.json must map classes as it did when the run was started; it was changed"
         ):
             ask()

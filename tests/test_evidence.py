@@ -1,0 +1,155 @@
+"""Evidence: rows of runs, what a table lacks, how it is done, and the numbers that are made of rows."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.cli_train import train
+from core.config import checked
+from core.errors import BadInput, WrongMoment
+from core.evidence import doing, rendering, rows
+from core.evidence.tables import TABLES
+from core.evidence.wanted import DENSE, METHOD, SCRATCH, Table, Wanted, with_controls, with_level_controls
+from core.presets import preset
+from core.runs import home
+from core.runs.control import new_run
+
+PRUNED = {"name": "L1-norm filters", "method": "prune", "epochs": 2, "lr": 0.05, "keep": 0.5, "kinds": ["filter"]}
+
+
+def config(seed, **changes):
+    plain = {"network": "lenet", "dataset": "digits", "batch_size": 256, "measure_every": 0, "phases": [PRUNED]}
+    return checked(plain | {"seed": seed} | changes)
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A table of one seed with its controls, and an empty folder of rows."""
+    monkeypatch.setattr(rows, "FOLDER", tmp_path / "rows")
+    table = Table("small", "A small one", "Nothing", tuple(with_controls("small", "LeNet", config(0), 3)))
+    monkeypatch.setitem(TABLES, "small", table)
+    return table
+
+
+def test_a_table_is_completed_row_by_row_and_a_row_that_is_gone_comes_back_from_its_run(small, runs, monkeypatch):
+    trained, said = [], []
+
+    def watched(store, name):
+        trained.append(name)
+        return train(store, name)
+
+    state = doing.complete("small", runs, watched, said.append)
+    assert state["complete"] and state["rows"] == 3 and len(trained) == 3
+    assert said == ["small: small.0, 1 of 3", "small: small.dense.0, 2 of 3", "small: small.scratch.0, 3 of 3"]
+    family = {run.role: run for run in runs.all()}
+    assert family.keys() == {METHOD, DENSE, SCRATCH} and {run.family for run in family.values()} == {trained[0]}
+    assert family[SCRATCH].config["source"] == trained[0], "the shape is that of the method's run"
+    file = rows.FOLDER / "small.scratch.0.json"
+    before = json.loads(file.read_text())
+    assert before["settings"]["source"] == "small.0" and before["tried"] == 1
+    assert json.loads((rows.FOLDER / "small.0.json").read_text())["tried"] == 3
+    file.unlink()
+    assert doing.state(small)["missing"] == ["small.scratch.0"]
+    assert doing.complete("small", runs, watched, said.append)["complete"] and len(trained) == 3, (
+        "its run is still there"
+    )
+    assert json.loads(file.read_text()) == before
+    row = json.loads((rows.FOLDER / "small.0.json").read_text())
+    result = family[METHOD].result
+    assert row["weights_sha256"] == result["weights_sha256"] and row["certificate"]["verdict"] == "exact"
+    dense = json.loads((rows.FOLDER / "small.dense.0.json").read_text())
+    assert (
+        dense["conv_macs"] == 20 * 25 * 8 * 8 + 50 * 20 * 25 * 4 * 4 and 0 < row["conv_macs"] < dense["conv_macs"] / 3
+    )
+
+
+def test_a_run_that_stopped_goes_on_and_one_that_lives_is_not_doubled(small, runs):
+    name = new_run(runs, config(0), foreground=True)
+    runs.set_state(name, "stopped")
+    doing.complete("small", runs, train, lambda said: None, only="small.0")
+    assert [run.id for run in runs.all()] == [name]
+    other = new_run(runs, small.wanted[1].config, foreground=True)
+    runs.claim(other, *home.identity())
+    with pytest.raises(WrongMoment, match=f"row small.dense.0 must not be trained twice; its run {other} is starting"):
+        doing.complete("small", runs, train, lambda said: None)
+
+
+def test_a_row_of_other_settings_counts_as_missing(small, runs, monkeypatch):
+    doing.complete("small", runs, train, lambda said: None, only="dense")
+    assert doing.state(small)["rows"] == 1
+    longer = replace(small.wanted[1], config=small.wanted[1].config.model_copy(update={"weight_decay": 0.01}))
+    assert rows.row_of(longer) is None and rows.row_of(small.wanted[1]) is not None
+    elsewhere = replace(small.wanted[1], config=small.wanted[1].config.model_copy(update={"threads": 4}))
+    assert rows.row_of(elsewhere) is not None, "where it runs changes nothing of what is asked"
+
+
+def made(accuracies, role=METHOD, **more):
+    """Wanted rows and what they say, a seed each."""
+    stem = "t" if role == METHOD else f"t.{role}"
+    wanted = [Wanted(f"{stem}.{seed}", "point", config(seed), role, **more) for seed in accuracies]
+    proof = {"verdict": "exact", "max_rel": 1e-15}
+    row = {
+        "certificate": proof,
+        "macs_per_image": {"dense": 10, "compact": 4},
+        "params": {"dense": 8, "compact": 2},
+        "seconds": 3.0,
+        "speed": None,
+    }
+    return wanted, {
+        f"{stem}.{seed}": row | {"accuracy": {"compact": value, "test": value, "finetuned": None}} for seed, value in accuracies.items()
+    }  # fmt: skip
+
+
+def test_differences_are_paired_by_seed_and_spreads_are_sample_deviations():
+    own, a = made({0: 0.9, 1: 0.94, 2: 0.95})
+    other, b = made({1: 0.91, 2: 0.96, 5: 0.5}, DENSE)
+    method, control = rendering.summary(Table("t", "", "", (*own, *other)), a | b)
+    assert method["n"] == 3 and method["difference"] is None
+    assert method["accuracy"] == pytest.approx(
+        (np.mean([0.9, 0.94, 0.95]), np.std([0.9, 0.94, 0.95], ddof=1)), abs=1e-12
+    )
+    paired = np.array([0.94, 0.95]) - np.array([0.91, 0.96])
+    assert control["difference"] == pytest.approx((paired.mean(), paired.std(ddof=1), 2), abs=1e-12)
+    assert method["macs"] == pytest.approx((0.4, 0)) and method["params"] == pytest.approx((0.25, 0))
+
+
+def test_levels_stand_beside_what_trained_alone():
+    levels = [
+        {"level": k, "accuracy": {"test": 0.5 + k / 10}, "macs": 10 * (k + 1), "density": (k + 1) / 2, "certificate": {"verdict": "exact", "max_rel": 0.0}}
+        for k in range(2)
+    ]  # fmt: skip
+    joint = Wanted("j.0", "point", config(0))
+    alone, row = made({0: 0.55}, "level alone", level=0)
+    both = {"j.0": {"levels": levels, "consensus": {"average": 0.62, "learned": None}, "seconds": None}, **row}
+    lines = rendering.summary(Table("t", "", "", (joint, *alone)), both)
+    assert [(line["label"], line["role"]) for line in lines] == [
+        ("level 0", METHOD), ("level 0", "level alone"), ("level 1", METHOD), ("consensus, average", METHOD),
+    ]  # fmt: skip
+    assert lines[1]["difference"][0] == pytest.approx(-0.05) and lines[0]["macs"][0] == 0.5
+
+
+def test_every_table_names_its_rows_once_and_every_source_is_a_row():
+    for table in TABLES.values():
+        by_name = {wanted.name: wanted for wanted in table.wanted}
+        assert len(by_name) == len(table.wanted)
+        assert all(re.fullmatch(r"[\w.-]+", name) for name in by_name)
+        assert {wanted.config.source for wanted in table.wanted} <= {"", *by_name}
+    everywhere = [wanted for table in TABLES.values() for wanted in table.wanted]
+    assert all(a.config == b.config for a in everywhere for b in everywhere if a.name == b.name)
+
+
+def test_nested_controls_are_as_the_paper_has_them():
+    roles = [(w.role, w.level) for w in with_level_controls("x", "p", preset("nested-wrn-14-2").config, student=True)]
+    assert roles == [
+        (METHOD, None), (DENSE, 3), ("level alone", 0), ("level alone", 1), ("level alone", 2), ("student", 0),
+    ]  # fmt: skip
+    masks = [w.role for w in with_level_controls("x", "p", preset("nested-resnet20-weights").config)]
+    assert masks == [METHOD, DENSE, "level alone", "level alone", "random masks"]
+
+
+def test_a_table_that_there_is_not_is_named():
+    with pytest.raises(BadInput, match=r"table must be one of .*; got 'digit'; did you mean 'digits'"):
+        doing.known("digit")

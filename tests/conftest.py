@@ -28,6 +28,11 @@ NO_CHROMIUM = (
 )
 
 
+def pytest_xdist_auto_num_workers(config):
+    """One worker more than there are cores, four at most: browser tests mostly wait."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     """An empty runs folder that everything in this process uses."""

@@ -96,20 +96,19 @@ def _open(run: str) -> None:
 
 def _card(row: Run) -> None:
     chosen, name = selection().get("run") == row.id, row.name or row.id
-    left, right = st.columns([6, 1], gap="small", vertical_alignment="center")
-    with left:
+    with st.container(key=f"run-card-{row.id}"):
         says = f"{row.state}; {row.preset}, seed {row.seed}"
         if st.button(name, key=f"run-{row.id}", icon=ICONS[row.state], help=says, type=_look(chosen), width="stretch"):
             _open(row.id)
-        st.caption(_line(row))
-    with (
-        right.container(key=f"menu-{row.id}"),
-        st.popover(f"Options of {name}", icon=":material/more_vert:", type="tertiary"),
-    ):
-        st.text_input("Name", value=row.name, key=f"name-{row.id}", max_chars=80, on_change=_rename, args=(row.id,))
-        living = row.state in LIVING
-        if st.button("Delete", key=f"delete-{row.id}", disabled=living, help="Can be undone; its files stay."):
-            _delete(row.id)
+        with st.container(key=f"menu-{row.id}", horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(_line(row))
+            with st.popover(f"Options of {name}", icon=":material/more_horiz:", type="tertiary"):
+                st.text_input(
+                    "Name", value=row.name, key=f"name-{row.id}", max_chars=80, on_change=_rename, args=(row.id,)
+                )
+                living = row.state in LIVING
+                if st.button("Delete", key=f"delete-{row.id}", disabled=living, help="Can be undone; its files stay."):
+                    _delete(row.id)
 
 
 def _line(row: Run) -> str:
@@ -120,7 +119,7 @@ def _line(row: Run) -> str:
 def _state(row: Run) -> str:
     if row.state == "finished" and row.result:
         macs = row.result["macs_per_image"]
-        return f"{sentences.percent(final_accuracy(row.result['accuracy']), 1)} test · {sentences.percent(macs['compact'] / macs['dense'])} of the MACs"
+        return f"{sentences.percent(final_accuracy(row.result['accuracy']), 1)} test · {sentences.percent(macs['compact'] / macs['dense'])} MACs"
     if row.state in ("running", "starting", "paused") and row.progress:
         return f"{row.state} · epoch {row.progress['epoch']} of {row.progress['epochs']}"
     return row.state

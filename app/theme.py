@@ -21,9 +21,12 @@ STYLE = """
 .takeaway { color: var(--tile-soft); margin: -6px 0 2px; font-size: 14px; line-height: 1.45; }
 .card-title { font-weight: 650; font-size: 15.5px; line-height: 1.4; margin: 0; }
 div[class*="st-key-card-"] { background: var(--tile-card); border-color: var(--tile-line) !important; border-radius: 10px; gap: 0.55rem; }
-div[class*="st-key-menu-"] [data-testid="stMarkdownContainer"] { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+div[class*="st-key-menu-"] button [data-testid="stMarkdownContainer"] { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+div[class*="st-key-menu-"] { flex-wrap: nowrap; align-items: flex-start; } div[class*="st-key-menu-"] [data-testid="stElementContainer"] { flex: 1 1 0; min-width: 0; }
+div[class*="st-key-menu-"] [data-testid="stPopoverButton"] { min-height: 1.4rem; padding: 0 2px; } div[class*="st-key-menu-"] [data-testid="stPopoverButton"] > div > div:last-child { display: none; }
+div[class*="st-key-run-card-"] { gap: 0.1rem; } div[class*="st-key-menu-"] [data-testid="stCaptionContainer"] p { font-size: 12px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .st-key-words { gap: 0.2rem 0.4rem; } .st-key-words button { padding: 0 4px; min-height: 1.6rem; font-size: 13px; } .st-key-words [data-testid="stCaptionContainer"] { width: auto; }
-.stMainBlockContainer { max-width: 1480px; padding-left: 1.6rem; padding-right: 1.6rem; }
+.stMainBlockContainer { max-width: 1480px; padding-top: 4.4rem; padding-left: 1.6rem; padding-right: 1.6rem; }
 .stVerticalBlock { gap: 0.8rem; }
 </style>
 """

@@ -174,7 +174,7 @@ h1 {{ font-size: 22px; margin: 0 0 4px }} figure {{ margin: 0 }} figcaption {{ c
 @media (prefers-color-scheme: dark) {{ body {{ background: {DARK[PAPER]}; color: {DARK[INK]} }} figcaption {{ color: {DARK[SOFT]} }} }}
 </style></head>
 <body><h1>{html.escape(title)}</h1>
-<figure><figcaption>{html.escape(spec["alt"])}</figcaption><div id="chart" role="img" aria-label="{html.escape(spec["alt"])}"></div></figure>
+<figure><figcaption>{html.escape(spec["alt"])}</figcaption><div id="chart" role="figure" aria-label="{html.escape(spec["alt"])}"></div></figure>
 <script>{get_plotlyjs()}</script>
 <script type="application/json" id="figure">{inside}</script>
 <script>

@@ -6,7 +6,7 @@ export default function liveChart({ data, parentElement, setTriggerValue }) {
   if (!chart) {
     chart = document.createElement("div");
     chart.className = "live-chart";
-    chart.setAttribute("role", "img");
+    chart.setAttribute("role", "figure");
     parentElement.append(chart);
     chart.observer = new ResizeObserver(() => chart.drawn && window.Plotly.Plots.resize(chart));
     chart.observer.observe(chart);

@@ -54,6 +54,12 @@ def answer(run: str, name: str, question: str, once: bool = False, **details: An
     return kept["answer"]
 
 
+def known(run: str, question: str) -> dict[str, Any] | None:
+    """What the lane has already said about a run; nothing is asked."""
+    kept = st.session_state.get(ANSWERS, {}).get((run, question, "{}"))
+    return kept["answer"] if kept else None
+
+
 def ask_now(run: str, name: str, question: str, quiet: bool = False, **details: Any) -> dict[str, Any] | None:
     """The lane's answer about a run, not kept; None with a caption that says why there is none. `quiet`: without waiting for it."""
     try:

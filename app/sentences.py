@@ -171,15 +171,16 @@ def _filters(view: Mapping[str, Any], epoch: int, stages: Sequence[Mapping[str, 
 
 
 def _units(view: Mapping[str, Any], total: int) -> str:
-    """``16 filters``, ``32 conv groups``, or both together: what the convolutions' sites count."""
+    """``16 filters``, ``32 conv groups``, ``500 neurons``, or several together: what the layers' sites count."""
     blocks = (block for stage in view["stages"] for block in stage["blocks"])
-    kinds = {
-        conv["site"].rpartition("/")[2] == "group" for block in blocks for conv in block["convs"] if conv.get("site")
-    }
+    kinds = {conv["site"].rpartition("/")[2] for block in blocks for conv in block["convs"] if conv.get("site")}
+    words = [
+        word for kind, word in (("filter", "filter"), ("group", "conv group"), ("neuron", "neuron")) if kind in kinds
+    ]
     return (
-        f"{total:,} filters and conv groups"
-        if len(kinds) > 1
-        else plural(total, "conv group" if True in kinds else "filter")
+        f"{total:,} {listing([f'{word}s' for word in words])}"
+        if len(words) > 1
+        else plural(total, (words or ["filter"])[0])
     )
 
 

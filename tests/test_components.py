@@ -5,7 +5,6 @@ import re
 import tomllib
 from pathlib import Path
 
-import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import theme
@@ -23,48 +22,13 @@ VIEW = {
 }  # fmt: skip
 
 
-def _unpacked(series):
-    """The same reading of runs and samples as espalier.js, written apart from it."""
-    if isinstance(series, list):
-        return series
-    if "runs" in series:
-        values = iter(series["runs"])
-        return [value for value, length in zip(values, values, strict=True) for _ in range(length)]
-    held = [value for value in series["values"] for _ in range(series["every"])][: series["count"]]
-    return [*held[:-1], series["values"][-1]]
-
-
-def test_packed_counts_come_back_whole():
-    packed = tree.packed(VIEW)
-    assert {site: _unpacked(series) for site, series in packed["alive"].items()} == VIEW["alive"]
-    assert packed["factor"]["s.0/block"] == [1.0, 0.512, 1e-9, 0.25, 0.0]
-    assert VIEW["alive"]["s.0/block"] == [1, 1, 1, 1, 0]
-
-
-def test_many_factors_are_sampled_and_the_newest_is_kept():
-    values = [1 / (epoch + 1) for epoch in range(161)]
-    packed = tree.packed({**VIEW, "factor": {f"b{i}": values for i in range(54)}})
-    seen = _unpacked(packed["factor"]["b0"])
-    assert len(seen) == len(values)
-    assert seen[-1] == pytest.approx(values[-1], rel=0.005)
-    assert seen[0] == 1.0
-    assert len(json.dumps(packed)) < 50_000
-
-
-def test_a_small_factor_is_never_rounded_to_dead():
-    assert tree.packed({**VIEW, "factor": {"b": [1e-12]}})["factor"]["b"] == [1e-12]
-
-
-def test_a_factor_that_is_not_finite_is_a_gap_and_not_broken_json():
-    assert tree.packed({**VIEW, "factor": {"b": [float("nan"), 1.0]}})["factor"]["b"] == [None, 1.0]
-
-
 def test_the_page_of_its_own_needs_nothing_else():
     page = tree.standalone_html(VIEW, "Tiny & small")
     assert "<title>Tiny &amp; small</title>" in page
     assert not re.search(r'(src|href)="http', page)
     inside = re.search(r'<script type="application/json" id="espalier-data">(.*?)</script>', page, re.S)
-    assert json.loads(inside.group(1))["say"] == VIEW["say"]
+    assert json.loads(inside.group(1)) == tree.packed(VIEW)
+    assert "sentence" not in inside.group(1)  # words travel as bytes too, where none can end the script
 
 
 def test_the_scripts_know_nothing_of_streamlit_and_write_no_markup():
@@ -104,7 +68,7 @@ def test_a_page_mounts_every_part(monkeypatch):
     page = AppTest.from_function(_page, default_timeout=15).run()
     assert not page.exception
     sent = [json.loads(part.proto.json) for part in page.get("bidi_component") if part.proto.json]
-    assert any(data.get("network") == "tiny" for data in sent)
+    assert any(data == tree.packed(VIEW) for data in sent)
     assert any(data.get("spec", {}).get("alt") == "Nothing." for data in sent)
     assert page.markdown[-1].value == "end"
 

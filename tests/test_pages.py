@@ -1,11 +1,13 @@
 """Every page in every state, without a browser."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from test_espalier import opened
 
 from core.config import RunConfig
 from core.presets import PRESETS, preset
@@ -30,6 +32,12 @@ def page(name, run=None, **query):
     for key, value in query.items():
         at.query_params[key] = value
     return at.run()
+
+
+def drawn(at):
+    """What the espalier on the page is told, without its arrays."""
+    sent = next(json.loads(b.proto.json) for b in at.get("bidi_component") if '"bytes"' in b.proto.json)
+    return opened(sent["bytes"])[0]
 
 
 def words(at):
@@ -211,13 +219,8 @@ def test_the_selection_comes_from_the_address(runs, run_state):
 
 
 def test_the_tree_gets_the_recorded_run(runs):
-    import json
-
-    at = page("live", "demo")
-    trees = [json.loads(b.proto.json) for b in at.get("bidi_component") if '"stages"' in b.proto.json]
-    assert (
-        trees and trees[0]["network"] == "resnet20" and len(trees[0]["stages"]) == 3 and trees[0]["say"].endswith(".")
-    )
+    tree = drawn(page("live", "demo"))
+    assert tree["network"] == "resnet20" and len(tree["stages"]) == 3 and tree["say"].endswith(".")
 
 
 def test_torch_stays_out_of_the_web_process_on_every_page(runs, run_state):
@@ -289,10 +292,7 @@ def test_a_look_between_the_epoch_and_its_structure_is_made_good_by_the_next(run
 
 
 def test_every_epoch_has_its_sentence_and_the_first_one_says_that_all_is_alive(runs):
-    import json
-
-    at = page("structure", "demo")
-    tree = next(json.loads(b.proto.json) for b in at.get("bidi_component") if '"stages"' in b.proto.json)
+    tree = drawn(page("structure", "demo"))
     assert len(tree["says"]) == tree["epoch_now"] + 1 and tree["says"][-1] == tree["say"]
     assert tree["says"][0].startswith("Before training everything is alive")
 
@@ -530,3 +530,19 @@ def test_the_form_takes_levels_as_shares_and_says_how_where_they_are_not(runs, m
         at = form(runs, monkeypatch, "digits-nested")
         at.text_input(key="digits-nested-0-levels").set_value(text)
         assert any(says in error.value for error in train(at).error), text
+
+
+def test_the_run_in_the_address_stands_behind_and_one_of_another_network_does_not(run_state):
+    first, second, third = (run_state("finished") for _ in range(3))
+    at = page("structure", first, ghost=second)
+    assert not at.exception
+    sent = next(json.loads(b.proto.json) for b in at.get("bidi_component") if '"bytes"' in b.proto.json)
+    assert sent["ghost"]["name"] == second and "As many live" in sent["ghost"]["say"]
+    (choice,) = [box for box in at.selectbox if box.key.startswith("ghost-")]
+    assert choice.value == second and len(choice.options) == 3
+    choice.set_value(third).run()
+    assert third in at.query_params["ghost"]
+    next(box for box in at.selectbox if box.key.startswith("ghost-")).set_value("").run()
+    assert "ghost" not in at.query_params
+    alone = page("structure", first, ghost="another")
+    assert not any('"ghost"' in b.proto.json for b in alone.get("bidi_component"))

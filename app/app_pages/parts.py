@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import sentences, theme
+from app.asking import known
 from app.components.espalier import espalier
 from app.components.live_chart import live_chart
 from app.espalier_data import died, espalier_data
@@ -205,14 +206,21 @@ def alive_of(view: RunView, kind: str) -> tuple[int, int]:
     return living, sum(s["total"] for s in sites)
 
 
-def tree(view: RunView, *, key: str, follow: bool, playing: bool = False) -> None:
-    """The espalier of a run, linked to the selection."""
+def tree(view: RunView, *, key: str, follow: bool, playing: bool = False, ghost: dict[str, Any] | None = None) -> None:
+    """The espalier of a run, linked to the selection; behind it, where given, another run as its `ghost`."""
     if not view.started or not len(view.alive):
         st.skeleton(height=260)
         return
     chosen = selection()
     shown = {k: v for k, v in chosen.items() if k != "epoch"} if follow else chosen
-    data = espalier_data(view, selected=shown, follow=follow, playing=playing)
+    data = espalier_data(
+        view,
+        selected=shown,
+        follow=follow,
+        playing=playing,
+        whole=not follow,
+        bands=(known(view.name, "nesting") or {}).get("bands"),
+    ) | ({"ghost": ghost} if ghost else {})
     espalier(data, key=key, on_picked=lambda: _picked(key, follow), on_epoch=lambda: None if follow else _scrubbed(key))
 
 
@@ -223,10 +231,11 @@ def _scrubbed(key: str) -> None:
 
 
 def _picked(key: str, follow: bool) -> None:
-    """A click on a block: its site, and where the view does not follow the newest epoch, the epoch it stands at."""
+    """A click: its site and unit, and where the view does not follow the newest epoch, the epoch it stands at."""
     picked = st.session_state[key].picked
     if picked:
-        select(site=picked.get("site"), unit=None, **({} if follow else {"epoch": picked.get("epoch")}))
+        epoch = {} if follow else {"epoch": picked.get("epoch")}
+        select(site=picked.get("site"), unit=picked.get("unit"), **epoch)
 
 
 def chart(

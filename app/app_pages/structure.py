@@ -11,11 +11,17 @@ import streamlit as st
 
 from app import charts, sentences, theme
 from app.app_pages import parts
+from app.asking import answer, known, looking
 from app.components.live_chart import live_chart, plotly_loader
+from app.espalier_ghost import ghost_of, ghosts_of
 from app.glossary import glossary_row
-from app.runs import RunView
+from app.level_words import nested_phase
+from app.runs import RunView, methods_of, store, view_of
 from app.selection import select, selected_number, selection
 from core.networks.remaining import remaining
+from core.runs.store import Run
+
+MAX_OTHERS = 200  # newest runs among which a ghost is sought
 
 
 def page() -> None:
@@ -32,7 +38,11 @@ def page() -> None:
     wanted = selected_number("epoch")
     epoch = view.newest_epoch if wanted is None else min(wanted, view.newest_epoch)
     with theme.card(f"The network after epoch {epoch}", key="structure"):
-        parts.tree(view, key=f"structure-{view.name}", follow=False)
+        others = {other.id: other for other in ghosts_of(view, store().recent(MAX_OTHERS)[0])}
+        parts.tree(view, key=f"structure-{view.name}", follow=False, ghost=_ghost(view, others, epoch))
+        if row is not None and nested_phase(row.config) is not None:
+            looking(_levels, view.name, "structure-levels", living_s=None)
+        _choose_ghost(view.name, others)
     shares, units = parts.stage_shares(view)
     if not shares.empty and any(view.learns(s["site"]) for s in view.sites):
         spec = charts.death_timeline(shares, parts.block_deaths(view), view.markers())
@@ -46,6 +56,42 @@ def page() -> None:
     glossary_row(
         "filter", "block", "skip path", "factor", "carry", "certificate", "exact", "spread", "uniform", "field"
     )
+
+
+def _levels(run: str) -> None:
+    """Asks once which level has what; the tree then shows levels as tints."""
+    had = known(run, "nesting")
+    if answer(run, "structure-levels", "nesting", once=True) is not None and had is None:
+        st.rerun()
+
+
+def _ghost(view: RunView, found: dict[str, Run], epoch: int) -> dict[str, Any] | None:
+    """The run in the address that stands behind this one; None where there is none."""
+    chosen = st.query_params.get("ghost", "")
+    return ghost_of(view, view_of(chosen), epoch, found[chosen].name or chosen) if chosen in found else None
+
+
+def _choose_ghost(run: str, found: dict[str, Run]) -> None:
+    """The runs of the same network; the chosen one is in the address."""
+    if not found:
+        return
+    chosen, key = st.query_params.get("ghost", ""), f"ghost-{run}"
+    options = ["", *found]
+    st.selectbox(
+        "Compare with another run of this network, as a ghost behind it", options, index=options.index(chosen if chosen in found else ""), key=key,
+        format_func=lambda other: _called(found[other]) if other else "no other run", on_change=_ghost_chosen, args=(key,), width=420,
+    )  # fmt: skip
+
+
+def _called(row: Run) -> str:
+    return f"{row.name or row.id} · {methods_of(row.config)}, seed {row.seed}"
+
+
+def _ghost_chosen(key: str) -> None:
+    if chosen := st.session_state[key]:
+        st.query_params["ghost"] = chosen
+    else:
+        st.query_params.pop("ghost", None)
 
 
 def layer_table(view: RunView, epoch: int) -> pd.DataFrame:

@@ -16,9 +16,10 @@ from app.app_pages import parts
 from app.app_pages.beside_paper import beside_paper
 from app.app_pages.structure import layer_table
 from app.app_pages.take_forms import forms
+from app.asking import known
 from app.components.espalier import standalone_html
 from app.components.figure_parts import figure_html
-from app.espalier_data import espalier_data
+from app.espalier_data import espalier_data, newest_sentence
 from app.glossary import glossary_row
 from app.runs import RunView
 from app.selection import selection
@@ -162,9 +163,11 @@ def _units(view: RunView) -> pd.DataFrame:
 
 
 def _figures(view: RunView) -> None:
-    data = espalier_data(view, selected=selection(), follow=False)
+    data = espalier_data(
+        view, selected=selection(), follow=False, whole=True, bands=(known(view.name, "nesting") or {}).get("bands")
+    )
     title = f"{view.layout['network']} on {view.started['config']['dataset']}: {view.name}"
-    with theme.card("The figures", data["say"], key="take-figures"):
+    with theme.card("The figures", newest_sentence(view), key="take-figures"):
         st.download_button(
             "The espalier, one HTML file",
             lambda: standalone_html(data, title),

@@ -17,11 +17,25 @@ export default function espalier({ data, parentElement, setStateValue, setTrigge
   view.setState = setStateValue ?? (() => {});
   view.setTrigger = setTriggerValue ?? (() => {});
   theme(root);
-  receive(view, data);
+  arrive(view, data);
   return () => {
     clearInterval(view.timer);
     view.observer.disconnect();
   };
+}
+
+// Bytes are opened once; what is known already is shown at once, and a later message overtakes an earlier one.
+async function arrive(view, data) {
+  view.arriving = data;
+  const texts = [data.bytes, data.near, data.ghost?.data.bytes].filter(Boolean);
+  const fresh = texts.filter((text) => !view.open.has(text));
+  if (fresh.length) {
+    const found = await Promise.all(fresh.map(opened));
+    fresh.forEach((text, i) => view.open.set(text, found[i]));
+    if (view.arriving !== data) return;
+  }
+  for (const text of view.open.keys()) if (!texts.includes(text)) view.open.delete(text);
+  receive(view, data);
 }
 
 // --- the frame: everything that exists once
@@ -30,11 +44,19 @@ function frame() {
   const root = document.createElement("div");
   root.className = "espalier";
   root.tabIndex = -1;
-  const view = { root, epoch: 0, following: true, playing: false, dragging: false, sent: new Set(), slots: [] };
+  const view = { root, epoch: 0, detail: "convolution", following: true, playing: false, dragging: false, sent: new Set(), open: new Map(), slots: [] };
   root.view = view;
   view.say = element(root, "p", { class: "say" });
+  view.sayOther = element(root, "p", { class: "say other-say", hidden: "" });
   view.scroll = element(root, "div", { class: "scroll" });
   view.svg = element(view.scroll, "svg", { class: "tree", role: "group" });
+  view.near = element(root, "div", { class: "near", hidden: "" });
+  const told = element(view.near, "p", { class: "near-say" });
+  view.nearName = element(told, "b");
+  view.nearNote = element(told, "span");
+  view.nearSvg = element(view.near, "svg", { class: "closeup", role: "img" });
+  view.nearUnit = element(view.near, "p", { class: "near-unit", "aria-live": "polite" });
+  nearListen(view);
 
   const controls = element(root, "div", { class: "controls" });
   view.play = element(controls, "button", { class: "play", type: "button", "aria-label": "Play" });
@@ -45,12 +67,20 @@ function frame() {
   view.of = element(now, "span");
   view.track = element(controls, "div", { class: "track" });
   view.deaths = element(view.track, "svg", { viewBox: "0 0 100 22", preserveAspectRatio: "none", "aria-hidden": "true" });
+  view.lost = element(view.deaths, "path", { class: "lost" });
+  view.lostPast = element(view.deaths, "path", { class: "lost past" });
   view.range = element(view.track, "input", { type: "range", min: 0, step: 1, "aria-label": "Epoch" });
   view.newest = element(controls, "button", { class: "newest", type: "button", hidden: "" }, "Newest");
+  const zoom = element(controls, "div", { class: "zoom", role: "group", "aria-label": "Level of detail, keys + and -" });
+  view.zoom = DETAILS.map((detail) => {
+    const button = element(zoom, "button", { type: "button", title: `Show ${detail}s (keys + and −)` }, detail);
+    button.onclick = () => zoomTo(view, detail);
+    return button;
+  });
 
   const foot = element(root, "div", { class: "foot" });
   view.readout = element(foot, "span", { class: "readout", "aria-live": "off" });
-  legend(foot);
+  view.legend = element(foot, "span", { class: "legend", "aria-label": "Legend" });
   view.save = element(foot, "button", { class: "save", type: "button" }, "Save SVG");
   view.card = element(root, "div", { class: "card", role: "tooltip" });
 
@@ -67,13 +97,13 @@ function frame() {
   view.newest.onclick = () => {
     stop(view);
     view.following = true;
-    show(view, view.data.epoch_now);
+    show(view, view.history.epoch_now);
     view.setState("epoch", null);
   };
   view.save.onclick = () => save(view);
   root.onkeydown = (event) => key(view, event);
   view.observer = new ResizeObserver(() => {
-    if (view.data && view.width !== view.scroll.clientWidth) {
+    if (view.history && view.width !== view.scroll.clientWidth) {
       place(view);
       show(view, view.epoch);
     }
@@ -83,203 +113,182 @@ function frame() {
   return root;
 }
 
-function legend(parent) {
-  const box = element(parent, "span", { class: "legend", "aria-label": "Legend" });
+function legend(view) {
+  view.legend.replaceChildren();
   const entry = (text, draw, name = "") => {
-    const item = element(box, "span", { class: name });
+    const item = element(view.legend, "span", { class: name });
     draw(element(item, "svg", { viewBox: "0 0 18 14", "aria-hidden": "true" }));
     item.append(text);
   };
-  entry("alive of all", (s) => {
-    element(s, "rect", { x: 4, y: 1, width: 10, height: 12, rx: 2.5, style: "fill:none;stroke:var(--ghost)" });
-    element(s, "rect", { x: 4, y: 5, width: 10, height: 8, rx: 2.5, style: "fill:var(--leaf)" });
-  });
+  const { levels } = view;
+  if (levels) {
+    for (let k = 0; k < levels.count; k++) entry(k === 0 ? (levels.what === "weights" ? "core, of the weights" : "core") : k === levels.count - 1 ? "full level" : `level ${k}`, (s) => element(s, "rect", { x: 4, y: 1, width: 10, height: 12, rx: 2.5, class: `level${hue(view, k)}` }));
+  } else {
+    entry("alive of all", (s) => {
+      element(s, "rect", { x: 4, y: 1, width: 10, height: 12, rx: 2.5, style: "fill:none;stroke:var(--ghost)" });
+      element(s, "rect", { x: 4, y: 5, width: 10, height: 8, rx: 2.5, style: "fill:var(--leaf)" });
+    });
+  }
   entry("fixed width", (s) => element(s, "rect", { x: 4, y: 1, width: 10, height: 12, rx: 2.5, style: "fill:var(--leaf-pale)" }), "if-fixed");
+  entry("conv groups", (s) => element(s, "path", { d: "M3 3h12M3 7h12M3 11h12", style: "stroke:var(--leaf);stroke-width:2.6" }), "if-strips");
+  entry("taps of the kernel", (s) => element(s, "path", { d: "M3 1h3.4v3.4H3zM7.3 1h3.4v3.4H7.3zM7.3 5.3h3.4v3.4H7.3zM11.6 5.3H15v3.4h-3.4zM3 9.6h3.4V13H3z", style: "fill:var(--wood)" }), "if-taps");
   entry("▼ dying", (s) => element(s, "rect", { x: 2, y: 1, width: 14, height: 12, rx: 4, style: "fill:none;stroke:var(--dying);stroke-width:2" }));
   entry("† dead", (s) => {
     element(s, "rect", { x: 2, y: 1, width: 14, height: 12, rx: 4, style: "fill:none;stroke:var(--ghost);stroke-width:1.3;stroke-dasharray:3 3" });
     element(s, "path", { d: "M6.5 4.5l5 5m0-5l-5 5", style: "stroke:var(--soft);stroke-width:1.5" });
   });
   entry("skip path", (s) => element(s, "path", { d: "M0 7h18", style: "stroke:var(--wood);stroke-width:5" }), "if-skip");
+  if (view.ghost) entry(view.ghost.name, (s) => element(s, "rect", { x: 3, y: 2, width: 12, height: 11, rx: 2.5, class: "other" }), "other-entry");
   entry("lost in an epoch", (s) => element(s, "path", { d: "M3 13V9M7.5 13V3M12 13V6", style: "stroke:var(--ghost);stroke-width:3" }));
 }
 
 // --- data in
 
 function receive(view, data) {
-  const shape = JSON.stringify([data.run ?? null, data.network, data.stages.map((s) => s.blocks.map((b) => [b.path, b.convs.length]))]);
-  const anew = view.shape !== shape;
+  const history = view.open.get(data.bytes), more = data.near ? view.open.get(data.near).units : {};
+  const shape = JSON.stringify([history.run ?? null, history.network, history.stages.map((s) => s.blocks.map((b) => [b.path, b.convs.length]))]);
+  const anew = view.shape !== shape, changed = view.history !== history;
   view.data = data;
-  view.alive = Object.fromEntries(Object.entries(data.alive ?? {}).map(([site, series]) => [site, unpack(series)]));
-  view.factor = Object.fromEntries(Object.entries(data.factor ?? {}).map(([site, series]) => [site, unpack(series)]));
+  view.levels = data.levels ?? null;
+  view.history = history;
+  view.alive = history.alive;
+  view.factor = history.factor;
+  view.history_norms = history.norms;
+  view.units = { ...history.units, ...more };
+  const ghost = data.ghost ? view.open.get(data.ghost.data.bytes) : null;
+  view.ghost = ghost && { name: data.ghost.name, alive: ghost.alive };
   const picked = data.selected?.epoch ?? null;
+  const parts = [Object.keys(view.units), data.levels?.count].join();
+  if (!anew && view.parts !== parts) build(view); // other units, or levels, are known now
+  view.parts = parts;
   if (anew) {
     stop(view);
     view.shape = shape;
-    view.following = picked == null || picked >= data.epoch_now;
-    view.epoch = view.following ? data.epoch_now : picked;
+    view.following = picked == null || picked >= history.epoch_now;
+    view.epoch = view.following ? history.epoch_now : picked;
     view.picked = picked;
+    if (data.detail) view.detail = data.detail;
     build(view);
     if (data.playing) view.epoch = 0;
   } else if (picked !== view.picked) {
     view.picked = picked;
     if (picked != null && !view.sent.has(picked) && !view.dragging) {
       stop(view);
-      view.following = picked >= data.epoch_now;
+      view.following = picked >= history.epoch_now;
       view.epoch = picked;
     }
   }
   view.sent.delete(view.picked);
   const follow = data.follow !== false && view.following && !view.playing && !view.dragging && !(anew && data.playing);
-  if (follow) view.epoch = data.epoch_now;
-  view.steps = JSON.stringify(data.markers ?? []);
+  if (follow) view.epoch = history.epoch_now;
+  view.steps = JSON.stringify(history.markers ?? []);
+  const key = [view.ghost?.name, view.levels?.count, view.shape].join();
+  if (view.legendKey !== key) legend(view);
+  view.legendKey = key;
+  view.sayOther.hidden = !data.ghost?.say;
+  say(view.sayOther, data.ghost?.say ?? "");
   place(view);
-  timeline(view);
-  show(view, clamp(view.epoch, 0, data.epoch_now));
+  if (changed || anew) timeline(view);
+  show(view, clamp(view.epoch, 0, history.epoch_now));
   if (data.playing && view.wasPlaying !== true) play(view);
   if (data.playing === false && view.wasPlaying === true) stop(view);
   view.wasPlaying = data.playing;
 }
 
+function zoomTo(view, detail) {
+  if (!detail || detail === view.detail) return;
+  card(view, null);
+  view.detail = detail;
+  build(view);
+  place(view);
+  show(view, view.epoch);
+}
+
 // --- one epoch on screen
 
 function show(view, epoch) {
-  const { data } = view;
+  const { history } = view;
   view.epoch = epoch;
-  let blocks = 0, units = 0, all = 0, macs = 0, dense = 0;
+  let macs = 0, dense = 0;
+  const convs = view.limbs.flatMap((limb) => limb.block.convs);
   for (const stage of view.stages) {
-    let alive = 0, kept = 0, width = 0;
     for (const slot of stage.slots) {
-      const now = state(view, slot.block, epoch);
-      draw(view, slot, now, epoch);
-      alive += !now.dead;
-      kept += now.alive;
-      width += now.total;
-      cost(view, slot, epoch).forEach((c) => (macs += c.macs));
-      slot.block.convs.forEach((c) => (dense += c.macs ?? 0));
+      slot.now = stateOf(view, slot, epoch);
+      draw(view, slot, slot.now, epoch);
     }
-    const residual = stage.slots.some((slot) => slot.block.skip !== "none");
-    const wide = stage.width > 190, parts = [], noun = unitsOf(stage.slots.map((slot) => slot.block));
-    if (residual) parts.push(wide ? `${alive} of ${stage.slots.length} blocks` : `${alive}/${stage.slots.length} blocks`);
-    if (width && wide) parts.push(`${count(kept)} of ${count(width)} ${noun}`);
-    else if (width && !residual) parts.push(stage.width > 110 ? `${percent(kept / width)} of ${noun}` : percent(kept / width));
-    say(stage.foot, stage.width > 60 ? parts.join(" · ") : "");
-    blocks += alive;
-    units += kept;
-    all += width;
+    stageFoot(view, stage);
   }
   trunk(view, epoch);
-  const share = data.macs_share ? at(data.macs_share, epoch) : dense ? macs / dense : null;
-  const residual = view.slots.some((slot) => slot.block.skip !== "none");
-  say(view.readout, [residual ? `${blocks} of ${view.slots.length} blocks` : null, all ? `${count(units)} of ${count(all)} ${unitsOf(view.slots.map((slot) => slot.block))} alive` : null, share == null ? null : `${percent(share)} of the MACs`].filter(Boolean).join(" · "));
-  const sentence = data.says?.[epoch] ?? data.say ?? "";
+  near(view, epoch);
+  if (!history.macs_share) {
+    for (const limb of view.limbs) cost(view, limb, epoch).forEach((c) => (macs += c.macs));
+    convs.forEach((c) => (dense += c.macs ?? 0));
+  }
+  const share = history.macs_share ? at(history.macs_share, epoch) : dense ? macs / dense : null;
+  const states = view.slots.map((slot) => slot.now), limbs = view.limbs.length;
+  const sum = (what) => states.reduce((total, s) => total + s[what], 0), units = sum("alive"), all = sum("total");
+  const blocks = view.slots.reduce((total, slot) => total + (slot.now.living ?? (slot.now.dead ? 0 : 1)), 0);
+  const residual = view.limbs.some((limb) => limb.block.skip !== "none");
+  say(view.readout, [residual ? `${blocks} of ${limbs} blocks` : null, all ? `${count(units)} of ${count(all)} ${unitsOf(view.limbs.map((limb) => limb.block))} alive` : null, share == null ? null : `${percent(share)} of the MACs`].filter(Boolean).join(" · "));
+  const sentence = history.says?.[epoch] ?? history.say ?? "";
   say(view.say, sentence);
-  view.say.style.display = sentence ? "" : "none";
-  put(view.svg, { "aria-label": `${data.network ?? "Network"} at epoch ${epoch}. ${sentence}` });
-  const last = Math.max(data.total_epochs ?? 0, data.epoch_now, 1);
+  view.say.hidden = !sentence;
+  put(view.svg, { "aria-label": `${history.network ?? "Network"} at epoch ${epoch}, ${view.detail} by ${view.detail}. ${sentence}` });
+  const last = Math.max(history.total_epochs ?? 0, history.epoch_now, 1);
   say(view.now, String(epoch));
   say(view.of, ` of ${last}`);
   if (view.range.max !== String(last)) view.range.max = last;
   if (view.range.value !== String(epoch)) view.range.value = epoch;
   put(view.range, { "aria-valuetext": `epoch ${epoch} of ${last}` });
   view.range.style.setProperty("--at", `${(100 * epoch) / last}%`);
-  view.range.style.setProperty("--known", `${(100 * data.epoch_now) / last}%`);
-  for (const rect of view.deaths.children) rect.classList.toggle("past", Number(rect.dataset.epoch) <= epoch);
-  view.newest.hidden = epoch >= data.epoch_now || view.playing;
-  if (view.hovered) card(view, view.hovered, view.hoveredConv);
+  view.range.style.setProperty("--known", `${(100 * history.epoch_now) / last}%`);
+  put(view.lostPast, { d: view.losses.slice(0, epoch + 1).join("") });
+  view.zoom.forEach((button, i) => put(button, { "aria-pressed": DETAILS[i] === view.detail }));
+  view.newest.hidden = epoch >= history.epoch_now || view.playing;
+  if (view.hovered) card(view, view.hovered, view.hoveredBar, view.hoveredUnit);
+}
+
+function stageFoot(view, stage) {
+  const sum = (what) => stage.slots.reduce((total, slot) => total + what(slot), 0);
+  const residual = stage.slots.some((slot) => slot.skip !== "none"), wide = stage.width > 190, parts = [];
+  const noun = unitsOf(stage.slots.flatMap((slot) => slot.blocks)), kept = sum((s) => s.now.alive), width = sum((s) => s.now.total);
+  const alive = sum((s) => s.now.living ?? (s.now.dead ? 0 : 1)), blocks = sum((s) => s.blocks.length);
+  if (residual) parts.push(wide ? `${alive} of ${blocks} blocks` : `${alive}/${blocks} blocks`);
+  if (width && wide) parts.push(`${count(kept)} of ${count(width)} ${noun}`);
+  else if (width && !residual) parts.push(stage.width > 110 ? `${percent(kept / width)} of ${noun}` : percent(kept / width));
+  say(stage.foot, stage.width > 60 ? parts.join(" · ") : "");
 }
 
 // Deaths per epoch above the scrubber, and a flag for every steering event.
 function timeline(view) {
-  const { data } = view;
-  const last = Math.max(data.total_epochs ?? 0, data.epoch_now, 1);
-  const lost = new Array(data.epoch_now + 1).fill(0);
-  for (const series of Object.values(view.alive)) {
-    for (let e = 1; e < series.length; e++) lost[e] += Math.max(0, series[e - 1] - series[e]);
+  const { history } = view;
+  const last = Math.max(history.total_epochs ?? 0, history.epoch_now, 1);
+  const lost = new Array(history.epoch_now + 1).fill(0);
+  const drawn = new Set(view.limbs.flatMap((limb) => [limb.block.block_site, ...limb.block.convs.map((c) => c.site)]));
+  for (const [site, series] of Object.entries(view.alive)) {
+    if (drawn.has(site)) for (let e = 1; e < series.length; e++) lost[e] += Math.max(0, series[e - 1] - series[e]);
   }
   const most = Math.sqrt(Math.max(1, ...lost));
   const wide = Math.max(0.4, Math.min(1.4, 62 / last));
-  lost.forEach((count, epoch) => {
-    let rect = view.deaths.children[epoch];
-    if (!rect) rect = element(view.deaths, "rect", { "data-epoch": epoch });
-    const tall = (21 * Math.sqrt(count)) / most;
-    put(rect, { x: ((100 * epoch) / last - wide / 2).toFixed(2), width: wide.toFixed(2), y: round(22 - tall), height: round(tall) });
+  view.losses = lost.map((died, epoch) => {
+    const tall = (21 * Math.sqrt(died)) / most, x = (100 * epoch) / last - wide / 2;
+    return died ? `M${x.toFixed(2)} 22V${round(22 - tall)}h${wide.toFixed(2)}V22z` : "";
   });
-  while (view.deaths.children.length > lost.length) view.deaths.lastChild.remove();
+  put(view.lost, { d: view.losses.join("") });
   if (view.flags === view.steps + last) return;
   view.flags = view.steps + last;
   view.track.querySelectorAll(".marker").forEach((node) => node.remove());
-  for (const marker of data.markers ?? []) {
+  for (const marker of history.markers ?? []) {
     const share = clamp(marker.epoch / last, 0, 1);
     element(view.track, "span", { class: "marker", style: `left:calc(8px + ${share} * (100% - 16px))`, tabindex: 0, role: "note", "aria-label": `epoch ${marker.epoch}: ${marker.label}`, "data-label": `epoch ${marker.epoch}: ${marker.label}` });
   }
 }
 
-// --- the card of one block
-
-function card(view, slot, conv) {
-  view.hovered = slot;
-  view.hoveredConv = conv;
-  const box = view.card;
-  box.classList.toggle("on", Boolean(slot));
-  if (!slot) return;
-  const { block } = slot, epoch = view.epoch, now = state(view, block, epoch), costs = cost(view, slot, epoch);
-  box.replaceChildren();
-  const skips = { identity: "identity skip", pad: "padded skip", projection: "1×1 projection on the skip", concat: "its input goes on beside what it adds (concatenation)", gate: "a gate: its input goes on, multiplied by what it gives", none: "no skip" };
-  element(box, "h4", {}, /^\d/.test(block.label) ? `Block ${block.label}` : block.label);
-  element(box, "p", {}, `${block.path} · ${skips[block.skip] ?? block.skip}`);
-  if (now.dead) element(box, "p", { class: "alarm" }, `† died at epoch ${deathEpoch(view, block, epoch)}${block.skip === "none" ? "" : block.skip === "concat" || block.skip === "gate" ? "; its input goes on without it" : "; the skip carries the signal"}`);
-  else if (now.dying) element(box, "p", { class: "alarm" }, now.fading ? `▼ dying: factor at ${percent(Math.abs(now.factor) / now.start)} of its start` : `▼ dying: lost ${now.lost} of ${now.total} in ${LOST_EPOCHS} epochs`);
-  const table = element(box, "table");
-  const row = (cells, tag = "td", here = false) => {
-    const line = element(table, "tr", here ? { class: "here" } : {});
-    cells.forEach((text) => element(line, tag, {}, text));
-  };
-  row(["", "alive", "MACs", "params"], "th");
-  let macs = 0, allMacs = 0, params = 0, allParams = 0;
-  block.convs.forEach((c, i) => {
-    const alive = now.dead ? 0 : c.site ? (at(view.alive[c.site], epoch) ?? c.total) : c.total;
-    row([c.label ?? c.path, c.site || now.dead ? `${alive}/${c.total}` : `${c.total}, fixed`, short(costs[i].macs), short(costs[i].params)], "td", String(i) === conv);
-    macs += costs[i].macs;
-    params += costs[i].params;
-    allMacs += c.macs ?? 0;
-    allParams += c.params ?? 0;
-  });
-  if (block.convs.length > 1) row(["all", now.sited ? `${now.alive}/${now.total}` : "", short(macs), short(params)]);
-  row(["dense", "", short(allMacs), short(allParams)]);
-  if (now.factor != null) element(box, "p", {}, `factor ${Number(now.factor.toPrecision(3))} (started at ${Number(now.start.toPrecision(3))})`);
-  spark(view, box, block);
-  // Beside the block, never over it; inside the view.
-  const stage = view.root.getBoundingClientRect(), seat = slot.box.getBoundingClientRect();
-  let x = seat.right - stage.left + 12;
-  if (x + 268 > stage.width) x = seat.left - stage.left - 268 - 12;
-  const tall = box.offsetHeight, y = seat.bottom - stage.top - tall + 10;
-  box.style.left = `${round(Math.max(0, x))}px`;
-  box.style.top = `${round(clamp(y, 0, Math.max(0, stage.height - tall)))}px`;
-}
-
-function spark(view, box, block) {
-  const count = view.data.epoch_now + 1;
-  if (count < 2) return;
-  const factors = block.block_site ? view.factor[block.block_site] : null;
-  const shares = Array.from({ length: count }, (_, e) => {
-    const s = state(view, block, e);
-    return s.dead ? 0 : s.total ? s.alive / s.total : factors?.length ? Math.abs(s.factor) / (s.start || 1) : 1;
-  });
-  const told = block.convs.some((c) => c.site) ? `share of ${unitsOf([block])} alive, over the epochs` : "factor as a share of its start, over the epochs";
-  element(box, "p", { class: "label" }, told);
-  const svg = element(box, "svg", { viewBox: "0 0 100 34", preserveAspectRatio: "none" });
-  const x = (e) => (100 * e) / (count - 1), y = (share) => 33 - 30 * Math.min(1.05, share);
-  element(svg, "path", { class: "base", d: "M0 33H100" });
-  element(svg, "path", { class: "spark", d: shares.map((s, e) => `${e ? "L" : "M"}${x(e).toFixed(1)} ${y(s).toFixed(1)}`).join("") });
-  element(svg, "path", { class: "here", d: `M${x(view.epoch).toFixed(1)} 0V34` });
-}
-
 // --- moving through the epochs
 
 function go(view, epoch) {
-  const target = clamp(epoch, 0, view.data.epoch_now);
-  view.following = target >= view.data.epoch_now;
+  const target = clamp(epoch, 0, view.history.epoch_now);
+  view.following = target >= view.history.epoch_now;
   view.root.classList.add("brisk");
   show(view, target);
 }
@@ -309,11 +318,11 @@ function play(view) {
   view.playing = true;
   put(view.playIcon, { d: PAUSE });
   put(view.play, { "aria-label": "Pause" });
-  if (view.epoch >= view.data.epoch_now) show(view, 0);
-  const pace = clamp(9000 / Math.max(1, view.data.epoch_now), 70, 450);
+  if (view.epoch >= view.history.epoch_now) show(view, 0);
+  const pace = clamp(9000 / Math.max(1, view.history.epoch_now), 70, 450);
   view.root.classList.toggle("brisk", pace < 330);
   view.timer = setInterval(() => {
-    if (view.epoch >= view.data.epoch_now) {
+    if (view.epoch >= view.history.epoch_now) {
       view.following = true;
       pause(view);
     } else {
@@ -323,55 +332,53 @@ function play(view) {
   }, pace);
 }
 
+// --- clicks and keys
+
+function pick(view, slot, bar, unit) {
+  const entry = slot.bars[bar ?? -1], block = entry?.block ?? slot.block;
+  const site = entry?.site ?? block.block_site ?? block.convs.find((c) => c.site)?.site ?? null;
+  view.sent.add(view.epoch);
+  view.data.selected = { ...view.data.selected, site, unit: unit ?? null };
+  view.setTrigger("picked", { site, path: entry?.conv?.path ?? block.path, unit: unit ?? null, epoch: view.epoch });
+  show(view, view.epoch);
+}
+
+// In a box: up and down go through its bars, Enter selects.
+function walk(view, slot, event) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step) {
+    event.preventDefault();
+    event.stopPropagation();
+    const bar = view.hovered === slot && view.hoveredBar != null ? Number(view.hoveredBar) + step : step > 0 ? 0 : slot.bars.length - 1;
+    card(view, slot, clamp(bar, 0, slot.bars.length - 1));
+  } else if (event.key === "Enter") {
+    event.preventDefault();
+    event.stopPropagation();
+    pick(view, slot, view.hovered === slot ? view.hoveredBar : null);
+  }
+}
+
 function key(view, event) {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
-  const moves = { ArrowLeft: view.epoch - 1, ArrowRight: view.epoch + 1, Home: 0, End: view.data.epoch_now };
-  if (event.key in moves) {
+  const moves = { ArrowLeft: view.epoch - 1, ArrowRight: view.epoch + 1, Home: 0, End: view.history.epoch_now };
+  const zooms = { "+": 1, "=": 1, "-": -1 };
+  if (event.shiftKey && event.key.startsWith("Arrow")) {
+    const found = chosen(view), unit = found && unitPicked(view, found.conv), step = { ArrowLeft: -1, ArrowRight: 1 }[event.key] ?? 0;
+    event.preventDefault();
+    if (found && step) pickUnit(view, unit == null ? 0 : clamp(unit + step, 0, found.conv.total - 1));
+  } else if (event.key in moves) {
     event.preventDefault();
     stop(view);
     go(view, moves[event.key]);
     clearTimeout(view.rest);
     view.rest = setTimeout(() => release(view), 350);
+  } else if (event.key in zooms) {
+    event.preventDefault();
+    zoomTo(view, DETAILS[DETAILS.indexOf(view.detail) + zooms[event.key]]);
   } else if (event.key === " " && event.target.tagName !== "BUTTON") {
     event.preventDefault();
     view.play.onclick();
   } else if (event.key === "Escape") {
     card(view, null);
   }
-}
-
-// --- a picture to keep: the tree with every computed style written into it
-
-const KEPT = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "opacity", "font-family", "font-size", "font-weight", "text-anchor", "transform"];
-
-function picture(view) {
-  const copy = view.svg.cloneNode(true);
-  const from = view.svg.querySelectorAll("*"), to = copy.querySelectorAll("*");
-  from.forEach((node, i) => {
-    const style = getComputedStyle(node);
-    to[i].setAttribute("style", KEPT.map((name) => `${name}:${style.getPropertyValue(name).replace(/"/g, "'")}`).join(";"));
-    for (const name of ["class", "tabindex", "role", "data-conv", "aria-pressed"]) to[i].removeAttribute(name);
-  });
-  copy.querySelectorAll("rect").forEach((rect, i) => {
-    if (view.svg.querySelectorAll("rect")[i].classList.contains("hit")) rect.setAttribute("style", "fill:none");
-  });
-  const box = view.svg.viewBox.baseVal;
-  const paper = document.createElementNS(SVG, "rect");
-  put(paper, { width: box.width, height: box.height, fill: getComputedStyle(view.root).getPropertyValue("--paper").trim() });
-  copy.prepend(paper);
-  const title = document.createElementNS(SVG, "title");
-  title.textContent = view.svg.getAttribute("aria-label");
-  copy.prepend(title);
-  copy.setAttribute("xmlns", SVG);
-  copy.removeAttribute("class");
-  return new XMLSerializer().serializeToString(copy);
-}
-
-function save(view) {
-  const address = URL.createObjectURL(new Blob([picture(view)], { type: "image/svg+xml" }));
-  const name = `${String(view.data.network ?? "network").replace(/[^\w-]+/g, "-")}-epoch-${view.epoch}.svg`;
-  const link = element(view.root, "a", { href: address, download: name, hidden: "" });
-  link.click();
-  link.remove();
-  setTimeout(() => URL.revokeObjectURL(address), 1000);
 }

@@ -6,7 +6,12 @@ The data says what exists and what lived when; the picture is espalier.js with i
      "stages": [{"name", "path", "note", "blocks": [{"path", "label", "skip", "block_site",
                  "convs": [{"path", "site", "label", "total", "macs", "params"}]}]}],
      "alive": {site: counts}, "factor": {block site: values}, "died": {site: epoch or None},
-     "markers": [{"epoch", "label"}], "selected": {"site", "epoch"}, "say", "follow", "playing",
+     "markers": [{"epoch", "label"}], "selected": {"site", "unit", "epoch"}, "say", "follow", "playing",
+     "units": optional, {site: (epochs, units) of 0 dead, 1 dying, 2 alive},
+     "norms": optional, {site: mean norm of the living units}, "noun": what these are,
+     "taps": optional, {conv path: {"side": k, "total", "sites": k x k names in "alive", row by row}},
+     "levels": optional, {"count", "what": "units" or "weights", "kept": {conv path: fractions, core first}, "units": {conv path: filters, core first}},
+     "ghost": optional, another run of the same network, {"name", "data": packed with `packed`},
      "says": optional, the sentence of every epoch,
      "run": optional, a new one starts the view afresh, "macs_share": optional, fractions 0-1 per epoch}
 
@@ -22,14 +27,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
+from app.components.espalier_bytes import MAX_FACTORS, counts_of, flips_of, norms_of, packed_bytes
+
 HERE = Path(__file__).parent
-PARTS = ("espalier_state.js", "espalier_tree.js", "espalier.js")
+PARTS = (
+    "espalier_bytes.js", "espalier_state.js", "espalier_tree.js", "espalier_draw.js", "espalier_units.js", "espalier_near.js",
+    "espalier_card.js", "espalier_picture.js", "espalier.js",
+)  # fmt: skip
 SCRIPT = "\n".join((HERE / name).read_text(encoding="utf-8") for name in PARTS)
 STYLE = (HERE / "espalier.css").read_text(encoding="utf-8")
-MAX_FACTORS = 2000
+LIVE = ("selected", "follow", "playing", "ghost", "near", "detail", "levels")
+"""What travels beside the bytes: it changes while the history stays."""
 
 _mount = st.components.v2.component("espalier", css=STYLE, js=SCRIPT)
 
@@ -42,7 +52,7 @@ def espalier(
     on_epoch: Callable[[], None] = lambda: None,
 ) -> Any:
     """Shows the tree. ``result.epoch`` is the epoch scrubbed to, or None at the newest; ``result.picked`` is one click:
-    ``{site, path, epoch}``. Inside a fragment that repeats, read the click in ``on_picked``: it is gone a tick later."""
+    ``{site, path, unit, epoch}``. Inside a fragment that repeats, read the click in ``on_picked``: it is gone a tick later."""
     return _mount(
         key=key, data=packed(data), default={"epoch": None}, on_epoch_change=on_epoch, on_picked_change=on_picked
     )
@@ -71,31 +81,38 @@ espalier({{ data: JSON.parse(document.getElementById("espalier-data").textConten
 
 
 def packed(data: dict[str, Any]) -> dict[str, Any]:
-    """The data with counts as runs of equal values and factors at three digits: a fifth of the size, the same picture.
+    """The data with its history as one text of bytes (see `espalier_bytes`). Packed data stays as it is.
 
-    More than MAX_FACTORS factors are sampled in time; the newest of each is always there. Packed data stays as it is."""
-    factors = data.get("factor", {})
-    length = max((len(v) for v in factors.values() if not isinstance(v, dict)), default=0)
-    every = math.ceil(length * len(factors) / MAX_FACTORS)
-    alive = {
-        site: counts if isinstance(counts, dict) else _runs(counts) for site, counts in data.get("alive", {}).items()
+    More than MAX_FACTORS factors are sampled in time; the newest of each is always there."""
+    if "bytes" in data:
+        return data
+    alive, units, norms = data.get("alive", {}), data.get("units", {}), data.get("norms", {})
+    head = {k: v for k, v in data.items() if k not in (*LIVE, "alive", "units", "norms", "factor")}
+    arrays = {"counts": counts_of(alive)}
+    if norms:
+        head["starts"], arrays["norms"] = norms_of(norms)
+    if units:
+        arrays["flips"], arrays["moments"] = flips_of(units)
+    head |= {
+        "sites": list(alive),
+        "factor": _sampled(data.get("factor", {})),
+        "norm_sites": list(norms),
+        "units": [[site, states.shape[1]] for site, states in units.items()],
     }
-    thin = {site: values if isinstance(values, dict) else _sampled(values, every) for site, values in factors.items()}
-    return {**data, "alive": alive, "factor": thin}
+    return {"bytes": packed_bytes(head, arrays)} | {k: data[k] for k in LIVE if k in data}
 
 
-def _sampled(values: Sequence[float], every: int) -> dict[str, Any] | list[float | None]:
+def _sampled(factors: dict[str, Sequence[float]]) -> dict[str, Any]:
+    length = max((len(v) for v in factors.values()), default=0)
+    every = math.ceil(length * len(factors) / MAX_FACTORS)
+    return {site: _thin(values, every) for site, values in factors.items()}
+
+
+def _thin(values: Sequence[float], every: int) -> dict[str, Any] | list[float | None]:
     if every <= 1:
         return [_three_digits(value) for value in values]
     kept = [_three_digits(value) for value in values[:-1:every]] + [_three_digits(value) for value in values[-1:]]
     return {"every": every, "count": len(values), "values": kept}
-
-
-def _runs(counts: Sequence[int]) -> dict[str, list[int]]:
-    numbers = np.asarray(counts, dtype=int)
-    ends = np.append(np.flatnonzero(np.diff(numbers)) + 1, len(numbers)) if len(numbers) else np.zeros(0, int)
-    starts = np.concatenate([[0], ends[:-1]]).astype(int) if len(ends) else ends
-    return {"runs": [int(n) for start, end in zip(starts, ends, strict=True) for n in (numbers[start], end - start)]}
 
 
 def _three_digits(value: float) -> float | None:

@@ -1,4 +1,4 @@
-// What lived when: reading the series, and the state and cost of a block at an epoch. Joined with espalier.js.
+// What lived when: the state and cost of blocks and boxes at an epoch. Joined with espalier.js.
 
 const LOST_SHARE = 0.1; // a block that lost more than this share of its units in LOST_EPOCHS is dying
 const LOST_EPOCHS = 2;
@@ -15,14 +15,19 @@ function element(parent, name, attributes = {}, text = null) {
 
 // Writes an attribute only when it changed, so that an update that changes nothing costs nothing.
 function put(node, attributes) {
+  const had = (node.had ??= {});
   for (const key in attributes) {
-    const value = String(attributes[key]);
-    if (node.getAttribute(key) !== value) node.setAttribute(key, value);
+    if (had[key] !== attributes[key]) node.setAttribute(key, (had[key] = attributes[key]));
   }
 }
 
 function say(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  if (node.said !== text) node.textContent = node.said = text;
+}
+
+function mark(node, name, on) {
+  const had = (node.marked ??= {});
+  if (had[name] !== on) node.classList.toggle(name, (had[name] = on));
 }
 
 const round = (value) => Math.round(value * 10) / 10;
@@ -36,18 +41,6 @@ function short(value) {
     if (value >= size * 0.9995) return `${(value / size).toPrecision(3).replace(/\.?0+$/, "")} ${unit}`;
   }
   return String(Math.round(value));
-}
-
-// A series arrives as plain values, as runs {runs: [value, length, value, length, …]}, or sampled {every, count, values},
-// where each value holds until the next and the last one is the newest.
-function unpack(series) {
-  if (!series || Array.isArray(series)) return series ?? [];
-  if (series.every) return Array.from({ length: series.count }, (_, e) => (e === series.count - 1 ? series.values.at(-1) : series.values[Math.floor(e / series.every)]));
-  const values = [];
-  for (let i = 0; i < series.runs.length; i += 2) {
-    for (let n = series.runs[i + 1]; n > 0; n--) values.push(series.runs[i]);
-  }
-  return values;
 }
 
 function theme(root) {
@@ -66,7 +59,7 @@ const at = (series, epoch) => (series?.length ? series[Math.min(epoch, series.le
 
 // Everything a picture of one block at one epoch needs.
 function state(view, block, epoch) {
-  let alive = 0, total = 0, lost = 0, empty = false, sited = false;
+  let alive = 0, total = 0, lost = 0, empty = null, sited = false;
   for (const conv of block.convs) {
     if (!conv.site) continue;
     const now = at(view.alive[conv.site], epoch) ?? conv.total;
@@ -75,29 +68,58 @@ function state(view, block, epoch) {
     alive += now;
     total += conv.total;
     lost += Math.max(0, then - now);
-    empty ||= now === 0;
+    if (now === 0) empty ??= conv;
   }
   const factors = block.block_site ? view.factor[block.block_site] : null;
   const factor = at(factors, epoch);
   const start = factors?.length ? Math.abs(factors[0]) : null;
   const off = block.block_site ? at(view.alive[block.block_site], epoch) === 0 : false;
-  const dead = off || empty || factor === 0;
+  const dead = off || empty != null || factor === 0;
   const fading = start > 0 && Math.abs(factor) < FACTOR_SHARE * start;
-  return { alive: dead ? 0 : alive, total, sited, factor, start, dead, dying: !dead && ((total > 0 && lost > LOST_SHARE * total) || fading), lost, fading };
+  return { alive: dead ? 0 : alive, total, sited, factor, start, dead, off, empty, dying: !dead && ((total > 0 && lost > LOST_SHARE * total) || fading), lost, fading };
+}
+
+// A box may hold several blocks: a stage is dead when all of them are.
+function stateOf(view, slot, epoch) {
+  const states = slot.blocks.map((block) => state(view, block, epoch));
+  if (states.length === 1) return states[0];
+  const sum = (what) => states.reduce((total, s) => total + s[what], 0);
+  const dead = states.every((s) => s.dead), total = sum("total"), lost = sum("lost");
+  const dying = !dead && total > 0 && lost > LOST_SHARE * total;
+  return { alive: sum("alive"), total, sited: states.some((s) => s.sited), factor: null, start: null, dead, dying, lost, fading: false, living: states.filter((s) => !s.dead).length };
 }
 
 function deathEpoch(view, block, epoch) {
-  const told = view.data.died?.[block.block_site] ?? null;
+  const told = view.history.died?.[block.block_site] ?? null;
   if (told != null && told <= epoch) return told;
   while (epoch > 0 && state(view, block, epoch - 1).dead) epoch--;
   return epoch;
 }
 
-// Surviving share of a convolution's multiply-accumulates: outputs kept times inputs kept.
-function cost(view, slot, epoch) {
-  const dead = state(view, slot.block, epoch).dead;
-  let inputs = slot.block.skip === "none" && slot.before ? keptOut(view, slot.before, epoch) : 1;
-  return slot.block.convs.map((conv) => {
+const deathOf = (view, slot, epoch) => Math.max(...slot.blocks.map((block) => deathEpoch(view, block, epoch)));
+
+// Why a dead block died: its own factor or norm, or a convolution that lost everything and cut the branch.
+function cause(now, block) {
+  if (now.empty && !now.off && now.factor !== 0) return `${now.empty.label ?? now.empty.path} lost all its ${unitsOf([block])}`;
+  return now.factor === 0 || (now.off && now.factor != null) ? "its factor reached exactly zero" : "its group reached exactly zero";
+}
+
+// Living share of a bar, of whatever it stands for.
+function shareOf(view, bar, epoch, alive = view.alive) {
+  let kept = 0, total = 0;
+  for (const conv of bar.convs) {
+    if (!conv.site || !alive[conv.site]) continue;
+    kept += at(alive[conv.site], epoch);
+    total += conv.total;
+  }
+  return total ? kept / total : 1;
+}
+
+// Surviving share of a block's multiply-accumulates, convolution by convolution: outputs kept times inputs kept.
+function cost(view, limb, epoch) {
+  const dead = state(view, limb.block, epoch).dead;
+  let inputs = limb.block.skip === "none" && limb.before ? keptOut(view, limb.before, epoch) : 1;
+  return limb.block.convs.map((conv) => {
     const outputs = conv.site ? (at(view.alive[conv.site], epoch) ?? conv.total) / conv.total : 1;
     const share = dead ? 0 : inputs * outputs;
     inputs = outputs;
@@ -105,14 +127,18 @@ function cost(view, slot, epoch) {
   });
 }
 
-function keptOut(view, slot, epoch) {
-  const conv = slot.block.convs[slot.block.convs.length - 1];
-  return slot.block.skip === "none" && conv?.site ? (at(view.alive[conv.site], epoch) ?? conv.total) / conv.total : 1;
+function keptOut(view, limb, epoch) {
+  const conv = limb.block.convs[limb.block.convs.length - 1];
+  return limb.block.skip === "none" && conv?.site ? (at(view.alive[conv.site], epoch) ?? conv.total) / conv.total : 1;
 }
 
 // What the counted units of these blocks are.
 function unitsOf(blocks) {
   const sites = blocks.flatMap((b) => b.convs).map((c) => c.site).filter(Boolean);
-  const groups = sites.filter((site) => site.endsWith("/group")).length;
-  return !groups ? "filters" : groups === sites.length ? "conv groups" : "filters and conv groups";
+  const kinds = [["/group", "conv groups"], ["/neuron", "neurons"]].filter(([end]) => sites.some((site) => site.endsWith(end)));
+  const named = sites.length && kinds.length === 1 && sites.every((site) => site.endsWith(kinds[0][0]));
+  if (named) return kinds[0][1];
+  return [...(sites.length ? ["filters"] : []), ...kinds.map(([, words]) => words)].join(" and ") || "filters";
 }
+
+const unitOf = (conv) => (conv.site.endsWith("/group") ? "conv group" : conv.site.endsWith("/neuron") ? "neuron" : "filter");

@@ -14,6 +14,7 @@ TERMS = {
     "channel": "One input slice of a layer: what one filter of the layer before wrote. Literature: input channel, feature map.",
     "class hierarchy": "Classes within families of classes: an ellipse is a round thing. In a nested network a small level may tell families apart and a larger one their classes.",
     "compact": "Dense again after removal: a smaller ordinary network without masks or zeros.",
+    "confidence interval": "Where the true share lies, as far as so many images can tell: of intervals made like this one, 95 of 100 hold it.",
     "consensus": "The answer of all levels of a nested network together: their average (NestedNet-A), or a layer that learned to weigh them (NestedNet-L).",
     "conv group": "One of the parallel parts of a grouped convolution, as in ResNeXt; their number is the cardinality.",
     "core level": "The sparsest network of a nested family, contained in every other level.",

@@ -27,12 +27,13 @@ div[class*="st-key-menu-"] [data-testid="stPopoverButton"] { min-height: 1.4rem;
 div[class*="st-key-run-card-"] { gap: 0.1rem; } div[class*="st-key-menu-"] [data-testid="stCaptionContainer"] p { font-size: 12px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .st-key-words { gap: 0.2rem 0.4rem; } .st-key-words button { padding: 0 4px; min-height: 1.6rem; font-size: 13px; } .st-key-words [data-testid="stCaptionContainer"] { width: auto; }
 .stMainBlockContainer { max-width: 1480px; padding-top: 4.4rem; padding-left: 1.6rem; padding-right: 1.6rem; }
+[data-testid="stLayoutWrapper"]:has(> div[class*="st-key-stays-"]) { position: sticky; top: 3.6rem; z-index: 90; background: var(--page); padding: 4px 0; }
 .stVerticalBlock { gap: 0.8rem; }
 [data-testid="stCaptionContainer"] { color: var(--tile-soft); opacity: 1; }
 </style>
 """
-LIGHT = "<style>:root { --tile-line: #dfe4de; --tile-card: #ffffff; --tile-soft: #5f6e66; }</style>"
-DARK = "<style>:root { --tile-line: #2c3638; --tile-card: #1c2325; --tile-soft: #9aa9a2; } button[kind='primary']:not(:disabled) { color: #0d1a14; }</style>"
+LIGHT = "<style>:root { --tile-line: #dfe4de; --tile-card: #ffffff; --tile-soft: #5f6e66; --page: #fbfaf7; }</style>"
+DARK = "<style>:root { --tile-line: #2c3638; --tile-card: #1c2325; --tile-soft: #9aa9a2; --page: #14191a; } button[kind='primary']:not(:disabled) { color: #0d1a14; }</style>"
 
 
 def is_dark() -> bool:

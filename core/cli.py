@@ -16,7 +16,7 @@ import typer
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
-from core import cli_data, cli_evidence, cli_headline, cli_knife, cli_levels, cli_sweep, papers
+from core import cli_data, cli_evidence, cli_headline, cli_knife, cli_levels, cli_sweep, cli_whatif, papers
 from core import presets as known
 from core.cli_shared import Controls, Data, Json, Runs, Seeds, Settings, emit, fail, open_store, say
 from core.cli_train import Network, configured, train
@@ -339,4 +339,5 @@ app.command()(cli_levels.levels)
 app.command()(cli_levels.extract)
 app.command()(cli_levels.budget)
 app.command()(cli_sweep.sweep)
+app.command()(cli_whatif.whatif)
 app.command()(cli_headline.headline)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from core.crossed import SITE
 from core.data.augment import Augment
 from core.data.names import CHOICES as DATASETS
 from core.data.names import folder_named
@@ -79,6 +80,11 @@ class RunConfig(Frozen):
     steering: tuple[Steer, ...] = Field(
         default=(), title="Steering", description="Changes of strength to replay, by step."
     )
+    crossed: dict[str, tuple[int, ...]] = setting(
+        {},
+        "Crossed out by hand",
+        "Units of the source run that are set to zero before the first step and stay zero, by site: filters, neurons, conv groups, blocks.",
+    )
 
     @field_validator("network")
     @classmethod
@@ -108,6 +114,20 @@ class RunConfig(Frozen):
             raise ValueError(f"must be the name of a run; got {name!r}")
         return name
 
+    @field_validator("crossed")
+    @classmethod
+    def _crossed_units_are_units(cls, crossed: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        for site, units in crossed.items():
+            if not SITE.fullmatch(site):
+                raise ValueError(
+                    f"must name sites of filters, neurons, conv groups or blocks, as in stage1.0.conv1/filter; got {site!r}"
+                )
+            if not units or min(units) < 0:
+                raise ValueError(
+                    f"must list units of {site}, each at least 0; got {list(units)}; leave out a site without any"
+                )
+        return {site: tuple(sorted(set(units))) for site, units in crossed.items()}
+
     @model_validator(mode="after")
     def _phases_start_from_what_there_is(self) -> RunConfig:
         first, *later = (phase.starts_from for phase in self.phases)
@@ -116,6 +136,14 @@ class RunConfig(Frozen):
         if first in ("source", "shape") and not self.source:
             raise ValueError(
                 f"source must name a run where the first phase starts from its {'weights' if first == 'source' else 'shape'}; got ''"
+            )
+        if self.crossed and first != "source":
+            raise ValueError(
+                f"crossed must be empty unless the first phase starts from the weights of a source; got starts_from {first!r}; take 'source'"
+            )
+        if self.crossed and any(phase.method == "nested" for phase in self.phases):
+            raise ValueError(
+                "crossed must be empty where levels are trained, which have norms of their own; got units; take method=dense"
             )
         if any(phase.method == "nested" for phase in self.phases[:-1]):
             raise ValueError("a phase of the method nested must be the last one; got others behind it")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from core.config import Frozen, Kind, Phase, RunConfig
+from core.config import Frozen, Kind, Phase, RunConfig, checked
+from core.crossed import Crossed, together
 from core.errors import one_of
 from core.level_settings import Level
 from core.nested_presets import NESTED_PRESETS, joint
@@ -130,3 +131,18 @@ def scratch_control(config: RunConfig, run: str) -> RunConfig:
     first = config.phases[0]
     phase = _dense(first).model_copy(update={"name": "from scratch", "epochs": config.epochs, "starts_from": "shape"})
     return config.model_copy(update={"phases": (phase,), "steering": (), "source": run})
+
+
+def hand_tuning(config: RunConfig) -> tuple[int, float]:
+    """(epochs, learning rate) to fine-tune with where nothing else is said: a fifth of the run's epochs, a tenth of its last rate."""
+    return max(1, round(config.epochs / 5)), config.phases[-1].lr / 10
+
+
+def hand_tuned(config: RunConfig, run: str, crossed: Crossed, epochs: int, lr: float) -> RunConfig:
+    """Fine-tuning of `run`, of these settings, with more units crossed out; every structure that is zero stays zero."""
+    phase = _dense(config.phases[-1]).model_dump(mode="json") | {
+        "name": "fine-tuning", "epochs": epochs, "lr": lr, "starts_from": "source", "freeze": "structures", "lr_schedule": "cosine",
+        "lr_floor": 0.0, "warmup": 0.1, "soft_targets": 0.0, "ema": 0.0,
+    }  # fmt: skip
+    changes = {"phases": [phase], "steering": [], "source": run, "crossed": together(config.crossed, crossed)}
+    return checked(config.model_dump(mode="json") | changes)

@@ -20,6 +20,7 @@ from core import events as ev
 from core.anew import draw_shape
 from core.config import Phase, RunConfig
 from core.controls import Controls, Request
+from core.crossing import cross_out_
 from core.data import batches, load
 from core.levels import levels_of
 from core.methods import all_sites, start
@@ -105,7 +106,7 @@ class Training:
         yield from self._finish()
 
     def _weights_to_start_from(self, index: int) -> dict[str, Tensor]:
-        """Put them into `self.network`; what of it must stay zero: the dead structures of a shape that is learned anew."""
+        """Put them into `self.network`; what of it must stay zero: the dead structures of a shape that is learned anew, crossed units."""
         start = self.phase.starts_from
         if index:
             self.network = self.method.folded()
@@ -115,7 +116,7 @@ class Training:
             return draw_shape(self.network, self.config.seed)
         if index and start == "scratch":
             draw_anew(self.network, self.config.seed)
-        return {}
+        return cross_out_(self.network, self.config.crossed)
 
     def _begin_phase(self, index: int, fresh: bool = True, kept: Mapping[str, Tensor] | None = None) -> dict[str, Any]:
         """Install the method of phase `index` and a fresh optimizer. `fresh`: not on the way to a checkpoint, which has `kept`."""
@@ -136,7 +137,9 @@ class Training:
             nesterov=self.config.momentum > 0,
             foreach=True,
         )
-        self.method.frozen |= {name: mask.to(self.device) for name, mask in shape.items()}
+        for name, mask in shape.items():
+            zero = mask.to(self.device)
+            self.method.frozen[name] = zero | self.method.frozen.get(name, zero)
         teacher = None
         if self.phase.soft_targets:
             teacher = source_weights(self.folder, self.config.source, self.config, self.dataset).to(self.device).eval()

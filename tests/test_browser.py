@@ -188,7 +188,9 @@ def test_the_live_view_keeps_its_nodes_zoom_and_selection_over_20_updates_withou
     assert "site=stage2.1" in tab.url
 
 
-@pytest.mark.parametrize("name", ["", "live", "structure", "levels", "speed", "trade-offs", "take-away", "glossary"])
+@pytest.mark.parametrize(
+    "name", ["", "live", "structure", "levels", "what-if", "speed", "trade-offs", "take-away", "glossary"]
+)
 def test_every_page_shows_the_demo_without_a_traceback_or_a_word_in_the_console(tab, name):
     complaints = []
     tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "404" not in m.text else None)
@@ -317,3 +319,44 @@ def test_every_level_answers_at_once_about_a_test_image_a_drawing_and_an_upload(
     tab.reload()
     expect(card.get_by_text("Level 1 full says")).to_be_visible()
     expect(tab.locator(".st-key-card-bands").get_by_text("The subset property holds")).to_be_visible()
+
+
+def test_a_filter_is_crossed_out_by_hand_its_price_seen_and_the_network_fine_tuned_from_there(tab, dashboard):
+    from conftest import DEMO, run_in
+
+    store = Store(dashboard[1])
+    run = run_in(store, "finished")
+    (store.root / run / "checkpoints").mkdir()
+    (store.root / run / "checkpoints" / "00120.safetensors").symlink_to(DEMO / "checkpoints" / "00120.safetensors")
+    ask(store.root, "ready")  # the lane wakes up
+    tab.goto(f"/what-if?run={run}&site=stage2.0.conv1/filter")
+    card = tab.locator(".st-key-card-whatif-board")
+    living = card.get_by_role("group", name=re.compile("filters of")).locator("[aria-disabled=false]")
+    expect(living.first).not_to_be_checked()
+    expect(tab.get_by_text(re.compile("^Nothing is crossed out: "))).to_be_visible()
+    living.first.click()
+    expect(tab.get_by_text(re.compile("^Without 1 filter, "))).to_be_visible()
+    living.first.press("Home")
+    living.nth(1).focus()
+    tab.keyboard.press("Space")
+    expect(tab.get_by_text(re.compile("^Without 2 filters, "))).to_be_visible()
+    expect(
+        tab.get_by_text(re.compile("^Removal exact: compared with the network with the crossed units masked"))
+    ).to_be_visible()
+    assert "cross=stage2.0.conv1%2Ffilter%3D" in tab.url
+    tab.reload()
+    expect(living.nth(1)).to_be_checked()
+    epochs = tab.get_by_role("spinbutton", name="Epochs")
+    epochs.fill("1")
+    epochs.press("Tab")
+    tab.get_by_role("button", name="Fine-tune from here").click()
+    expect(tab.get_by_text(re.compile("is queued; the tree below shows it"))).to_be_visible()
+    tree = tab.locator(".st-key-card-family-tree")
+    expect(tree.get_by_text(re.compile("2 runs in the family, 2 finished.* one seed each"))).to_be_visible()
+    expect(tree.get_by_text("2 filters out, 1 epoch")).to_be_visible()
+    (tuned,) = [row for row in store.family(run) if row.parent == run]
+    assert tuned.result["certificate"]["verdict"] == "exact"
+    tree.locator(".js-plotly-plot .points path").nth(1).click(force=True)
+    tab.wait_for_url(f"**run={tuned.id}**")
+    for row in store.family(run):
+        store.set_deleted(row.id, True)

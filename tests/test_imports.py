@@ -23,7 +23,7 @@ LAYERS = [
         "nested_presets",
         "machine",
     }
-    | {"table4"},
+    | {"table4", "crossed", "intervals"},
     {"proximal", "schedules", "lasso", "joint", "convex"},
     {"networks", "data"},
     {"structure"},
@@ -31,7 +31,7 @@ LAYERS = [
     {"methods"},
     {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
     | {"forms", "headline_forms", "headline", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"}
-    | {"own", "anew", "standing", "levels", "objective"},
+    | {"own", "anew", "standing", "levels", "objective", "crossing", "whatif"},
     {"runs"},
     {"evidence"},
     {
@@ -43,6 +43,7 @@ LAYERS = [
         "cli_headline",
         "cli_levels",
         "cli_evidence",
+        "cli_whatif",
         "cli",
         "__main__",
     },

@@ -13,6 +13,7 @@ from torch import nn
 
 from core import checkpoint, conditions, cut
 from core.config import RunConfig
+from core.crossed import Crossed, beneath, together
 from core.data.dataset import Dataset
 from core.errors import BadInput, WrongMoment
 from core.forms import check_suffix, write_form
@@ -24,6 +25,7 @@ from core.networks.factors import fold
 from core.runs.folder import RunFolder, write_atomically
 from core.structure import cost
 from core.trained import trained_network
+from core.whatif import WhatIf
 
 
 def newest(folder: RunFolder, data: Path | None) -> tuple[nn.Module, RunConfig, Dataset, int]:
@@ -115,6 +117,46 @@ def extract_of(folder: RunFolder, level: int, output: Path, data: Path | None) -
         "certificate": certificate.model_dump(mode="json"),
         "macs": {name: c.macs for name, c in pair.items()}, "params": {name: c.params for name, c in pair.items()},
     }  # fmt: skip
+
+
+def whatif_of(
+    folder: RunFolder,
+    crossed: Crossed,
+    threshold: float | None,
+    importance: str,
+    output: Path | None,
+    data: Path | None,
+) -> dict[str, Any]:
+    """`folder`'s newest network without crossed units, on the whole test set; the document `whatif --json` prints.
+
+    `threshold`: the units go too whose importance over their layer's mean is at most this. The compact network is written to
+    `output`, if given, in the form of its suffix.
+    """
+    if output is not None:
+        check_suffix(output)
+    network, config, dataset, epoch = newest(folder, data)
+    asked = WhatIf(network, dataset, config.network)
+    if threshold is not None:
+        crossed = together(crossed, beneath(map(asdict, asked.sites(importance)), threshold))
+    done = asked.cut(crossed)
+    certificate, test = asked.prove(done), asked.on_test(done)
+    document: dict[str, Any] = {
+        "run": folder.path.name, "epoch": epoch, "crossed": crossed, "threshold": threshold, "importance": importance,
+        **cut.counts(done), "removed_blocks": done.plan.removed_blocks, "certificate": certificate.model_dump(mode="json"),
+        "accuracy": {name: test[name]["accuracy"] for name in ("dense", "compact")}, "test": test, "sample": asked.on_sample(done),
+    }  # fmt: skip
+    if output is not None:
+        about = {
+            "run": folder.path.name,
+            "epoch": epoch,
+            "crossed": crossed,
+            "network": config.network,
+            "dataset": config.dataset,
+        }
+        example = torch.zeros(1, *dataset.shape)
+        form = write_form(output, done.compact, example, source=about, plan=done.plan, certificate=certificate)
+        document |= {"file": str(output), **form}
+    return document
 
 
 def measure_of(folder: RunFolder, data: Path | None) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from core.runs.folder import RunFolder, write_atomically
 from core.runs.home import identity
 from core.runs.lane_client import publish
 from core.runs.lane_levels import LevelQuestions
+from core.runs.lane_whatif import WhatIfQuestions
 from core.trained import trained_network
 
 IDLE_S = 600.0
@@ -52,6 +53,7 @@ class Lane(socketserver.ThreadingTCPServer):
         self.prediction = lru_cache(64)(self._prediction)
         self.solvers = lru_cache(1)(_solvers)
         self.levels = LevelQuestions(_which, self.network, self.dataset, data)
+        self.crossing = WhatIfQuestions(_which, self.network, self.dataset)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The answer to one question, or {error: sentence}."""
@@ -64,6 +66,9 @@ class Lane(socketserver.ThreadingTCPServer):
             "nesting": self.levels.nesting,
             "needs": self.levels.needs,
             "extract": self.levels.extract,
+            "units": self.crossing.units,
+            "whatif": self.crossing.whatif,
+            "whatif_proof": self.crossing.proof,
             "ready": lambda: {"ready": True},
         }
         self.last_question = time.monotonic()

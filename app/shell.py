@@ -9,7 +9,20 @@ from typing import Literal
 import streamlit as st
 
 from app import sentences, theme
-from app.app_pages import learn_terms, levels, live, parts, speed, start, structure, take_away, tradeoffs, what_if
+from app.app_pages import (
+    inspecting,
+    learn_terms,
+    levels,
+    live,
+    parts,
+    run_table,
+    speed,
+    start,
+    structure,
+    take_away,
+    tradeoffs,
+    what_if,
+)
 from app.guard import guarded
 from app.runs import DEMO, final_accuracy, store, strength_words
 from app.selection import select, selection
@@ -38,9 +51,18 @@ def _settle() -> float:
 def pages() -> dict[str, st.Page]:
     """The pages by name, in order."""
     named = {
-        "start": (start.page, "Start", ":material/potted_plant:"), "live": (live.page, "Live", ":material/monitoring:"), "structure": (structure.page, "Structure", ":material/park:"),
-        "levels": (levels.page, "Levels", ":material/layers:"), "what-if": (what_if.page, "What if", ":material/content_cut:"), "speed": (speed.page, "Speed", ":material/timer:"), "trade-offs": (tradeoffs.page, "Trade-offs", ":material/balance:"), "take-away": (take_away.page, "Take away", ":material/download:"), "glossary": (learn_terms.page, "Glossary", ":material/menu_book:"),
-    }  # fmt: skip
+        "start": (start.page, "Start", ":material/potted_plant:"),
+        "live": (live.page, "Live", ":material/monitoring:"),
+        "structure": (structure.page, "Structure", ":material/park:"),
+        "levels": (levels.page, "Levels", ":material/layers:"),
+        "what-if": (what_if.page, "What if", ":material/content_cut:"),
+        "speed": (speed.page, "Speed", ":material/timer:"),
+        "trade-offs": (tradeoffs.page, "Trade-offs", ":material/balance:"),
+        "inspect": (inspecting.page, "Inspect", ":material/search:"),
+        "runs": (run_table.page, "Runs", ":material/table_rows:"),
+        "take-away": (take_away.page, "Take away", ":material/download:"),
+        "glossary": (learn_terms.page, "Glossary", ":material/menu_book:"),
+    }
     return {
         name: st.Page(guarded(page), title=title, icon=icon, url_path=name, default=name == "start")
         for name, (page, title, icon) in named.items()

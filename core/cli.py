@@ -318,17 +318,32 @@ def measure(run: RunName, json_: Json = False, runs: Runs = None, data: Data = N
 @app.command()
 def export(
     run: RunName,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; must not exist.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder, or file.zip, to write; must not exist.")],
     json_: Json = False,
     runs: Runs = None,
 ) -> None:
-    """Copy a run's records, newest weights and compact network to a folder that any Espalier can show."""
+    """Copy a run's records, newest weights and compact network to a folder or one file that any Espalier can show."""
+    from core.runs import bundle
     from core.runs.export import export as copy
 
     store = open_store(runs)
     name = store.get(run).id
-    copy(RunFolder(store.root / name), output)
-    emit({"run": name, "folder": str(output)}, json_, f"{name} is in {output}")
+    as_file = output.suffix == bundle.SUFFIX
+    (bundle.pack if as_file else copy)(RunFolder(store.root / name), output)
+    emit({"run": name, "file" if as_file else "folder": str(output)}, json_, f"{name} is in {output}")
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="What `export RUN -o FILE.zip` wrote.")],
+    json_: Json = False,
+    runs: Runs = None,
+) -> None:
+    """Take in a run that was exported to one file; it is checked first, and nothing in it is run."""
+    from core.runs.bundle import unpack
+
+    name = unpack(open_store(runs), file, str(file))
+    emit({"run": name}, json_, f"{file} is run {name}")
 
 
 app.command()(cli_data.data)

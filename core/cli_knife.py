@@ -36,6 +36,10 @@ Zeros = Annotated[
 Normalize = Annotated[
     str | None, typer.Option("--normalize", help="imagenet, cifar10, …, none; without it the data set's own.")
 ]
+Measure = Annotated[
+    int | None,
+    typer.Option("--measure", min=1, help="Also time dense against compact, with batches of so many inputs."),
+]
 
 
 FORMS = "File to write: .safetensors, .onnx, or .py with its weights beside it."
@@ -48,25 +52,32 @@ def inspect(
     dataset: DatasetName = None,
     normalize: Normalize = None,
     zeros: Zeros = None,
+    measure: Measure = None,
     json_: Json = False,
     runs: Runs = None,
     data: Data = None,
 ) -> None:
     """Show what could be removed, what cannot, and why."""
-    from core.knife import Aim, accuracies, cut_towards, looked_at
+    from core.knife import Aim, accuracies, cut_towards, looked_at, timed
 
     with redirect_stdout(sys.stderr):  # a person's own network may print
         found = _resolved(source, network, input_, dataset, normalize, runs, data, zeros)
         document = _about(found) | looked_at(found.network, found.example)
+        zeros_gone = cut_towards(found.network, found.example, Aim(), found.words)
+        document["compact"] = {"macs": zeros_gone.compact_cost.macs, "params": zeros_gone.compact_cost.params}
         if dataset is not None and found.dataset is not None:
-            zeros_gone = cut_towards(found.network, found.example, Aim(), found.words).compact
-            document["accuracy"] = accuracies(found.network, zeros_gone, found.dataset, found.words)
+            left = zeros_gone.compact if any(zeros_gone.plan.counts().values()) else found.network
+            document["accuracy"] = accuracies(found.network, left, found.dataset, found.words)
+        if measure is not None:
+            document["speed"] = timed(zeros_gone, found.example, measure)
     units = ", ".join(f"{count:,} {verdict}" for verdict, count in document["units"].items())
     words = [
         f"{found.words}: {document['macs']:,} MACs, {document['params']:,} parameters",
         f"units: {units}; removable: {_counted(document['removable'])}",
+        f"without what is removable: {document['compact']['macs']:,} MACs, {document['compact']['params']:,} parameters",
         *_refills(document),
         *_accuracy(document),
+        *_speed(document),
     ]
     emit(document, json_, Text("\n".join(words)))
 
@@ -89,13 +100,14 @@ def cut(
     dataset: DatasetName = None,
     normalize: Normalize = None,
     zeros: Zeros = None,
+    measure: Measure = None,
     json_: Json = False,
     runs: Runs = None,
     data: Data = None,
 ) -> None:
     """Remove what is exactly zero, or what a plan or a target says; prove it and write the compact network."""
     from core import cut as cutting
-    from core.knife import accuracies, cut_towards
+    from core.knife import accuracies, cut_towards, timed
     from core.proof import prove
 
     _check_output(output, source)
@@ -105,9 +117,12 @@ def cut(
         done = cut_towards(found.network, found.example, aim, found.words)
         certificate = prove(found.network, done.plan, done.compact, found.example, found.dataset)
         document = {"file": str(output.resolve()), **_about(found), **cutting.counts(done)}
+        document["sites"] = {site: len(units) for site, units in done.plan.removed.items()}
         document["certificate"] = certificate.model_dump(mode="json")
         if found.dataset is not None:
             document["accuracy"] = accuracies(found.network, done.compact, found.dataset, found.words)
+        if measure is not None:
+            document["speed"] = timed(done, found.example, measure)
         if certificate.reference == "masked":
             document["note"] = _masked_note(certificate.verdict, document.get("accuracy"))
         document |= _write(output, found, done, certificate)
@@ -188,8 +203,11 @@ def _aim(plan: Path | None, target: str | None, threshold: float | None, importa
 def _about(found: Source) -> dict[str, Any]:
     about: dict[str, Any] = {"source": found.words, "input": list(found.example.shape)}
     if found.dataset is not None:
-        about["dataset"] = found.dataset.name
-    return about | ({"matched": found.renamed} if found.renamed else {})
+        about |= {"dataset": found.dataset.name, "classes": found.dataset.num_classes}
+        about["test_images"] = len(found.dataset.test.labels)
+    if found.note:
+        about["assumed"] = found.note
+    return about | {"padded": found.padded} | ({"matched": found.renamed} if found.renamed else {})
 
 
 def _write(output: Path, found: Source, done: Cut, certificate: Certificate) -> dict[str, Any]:
@@ -226,6 +244,16 @@ def _accuracy(document: dict[str, Any]) -> list[str]:
     return [f"{where}: {found['dense']:.2%} before, {found['compact']:.2%} after"]
 
 
+def _speed(document: dict[str, Any]) -> list[str]:
+    """The measured speed, with its spread and conditions, where it was asked for."""
+    if "speed" not in document:
+        return []
+    speed = document["speed"]
+    spread = f"{speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']} pairs"
+    where = f"batch {speed['batch']}, {speed['threads']} threads, {speed['cpu']}"
+    return [f"{speed['measured']:.2f} x measured ({spread}, {where}), {speed['promised']:.2f} x promised by MACs"]
+
+
 def _refills(document: dict[str, Any], shown: int = 5) -> list[str]:
     """Where the full width is rebuilt, and why: the first of them."""
     lines = [f"refilled at {r['site']} ({r['operation']}): {r['reason']}" for r in document["refilled"]]
@@ -246,4 +274,4 @@ def _words_of_cut(output: Path, document: dict[str, Any], chosen: bool) -> str:
         f"{what}; {macs['compact']:,} of {macs['dense']:,} MACs, {params['compact']:,} of {params['dense']:,} parameters",
         *_refills(document),
     ]
-    return "\n".join([*lines, *_accuracy(document), *filter(None, [document.get("note")])])
+    return "\n".join([*lines, *_accuracy(document), *_speed(document), *filter(None, [document.get("note")])])

@@ -18,9 +18,22 @@ from core.cut import Cut, accuracy
 from core.data.dataset import Dataset
 from core.errors import BadInput, one_of
 from core.networks.factors import fold
-from core.structure import RemovalPlan, apply, cost, explain, plan_target, plan_threshold, remove_zeros
+from core.structure import (
+    Explanation,
+    RemovalPlan,
+    apply,
+    cost,
+    explain,
+    plan_target,
+    plan_threshold,
+    remove_zeros,
+    sparsity,
+)
+from core.structure.importance import by_l1
+from core.structure.layers import weight_by_input, weight_in
 from core.structure.trace import Example
 
+QUARTILES = torch.tensor((0, 0.25, 0.5, 0.75, 1), dtype=torch.float64)
 TARGETS = {
     "macs": "the fraction of the MACs that may remain",
     "params": "the fraction of the parameters that may remain",
@@ -68,7 +81,9 @@ def looked_at(network: nn.Module, example: Tensor) -> dict[str, Any]:
     model = plain(network)
     found = explain(model, example)
     whole = cost(model, example)
+    macs = {layer.path: layer.macs for layer in whole.layers}
     return {
+        "layers": [row | {"macs": macs.get(row["layer"], 0)} for row in _layers(model, found)],
         "units": found.units,
         "refilled": [refilled.model_dump() for refilled in found.refilled],
         "removable": found.removable,
@@ -77,6 +92,32 @@ def looked_at(network: nn.Module, example: Tensor) -> dict[str, Any]:
         "params": whole.params,
         "uncounted": whole.uncounted,
     }
+
+
+def _layers(model: nn.Module, found: Explanation) -> list[dict[str, Any]]:
+    """One row a layer: zeros among its weights, its units by verdict, and how many of them would leave.
+
+    `importance`: least, quartiles and most of its filters' l1 norms, over their mean.
+    """
+    rows = []
+    for row in sparsity(model):
+        sizes = by_l1(weight_by_input(module := model.get_submodule(row.path), weight_in(module)).double(), None)
+        spread = torch.quantile(sizes / sizes.mean().clamp(min=torch.finfo(sizes.dtype).tiny), QUARTILES).tolist()
+        units = next((found.sites[s] for s in (f"{row.path}/filter", f"{row.path}/neuron") if s in found.sites), [])
+        said = [unit.verdict for unit in units]
+        gone = sum(len(found.plan.removed.get(f"{row.path}/{kind}", ())) for kind in ("filter", "neuron"))
+        rows.append(
+            {"layer": row.path, **row.model_dump(exclude={"path"}), "units": {name: said.count(name) for name in found.units},
+             "unread": sum(unit.verdict == "alive" and not unit.read for unit in units), "leave": gone, "importance": spread}
+        )  # fmt: skip
+    return rows
+
+
+def timed(done: Cut, example: Tensor, batch: int) -> dict[str, Any]:
+    """Dense against compact for a batch of noise of the example's shape, on this machine: a `latency.Speed` as JSON."""
+    noise = torch.randn(batch, *example.shape[1:], generator=torch.Generator().manual_seed(0))
+    speed = latency.measure(done.plain, done.compact, noise, done.promised, budget_s=2.0, layer_macs=done.layer_macs)
+    return speed.model_dump(mode="json")
 
 
 def cut_towards(network: nn.Module, example: Tensor, aim: Aim, source: str) -> Cut:
@@ -103,7 +144,10 @@ def _milliseconds(network: nn.Module, example: Example) -> float:
 
 
 def accuracies(trained: nn.Module, compact: nn.Module, dataset: Dataset, what: str) -> dict[str, float]:
-    """Fractions of right answers on the test images, {dense, compact}; messages call the network `what`."""
+    """Fractions of right answers on the test images, {dense, compact}, asked once where both are one network.
+
+    Messages call the network `what`.
+    """
     with torch.inference_mode():
         answers = trained(torch.zeros(2, *dataset.shape))
     if not isinstance(answers, Tensor) or answers.shape != (2, dataset.num_classes):
@@ -114,4 +158,5 @@ def accuracies(trained: nn.Module, compact: nn.Module, dataset: Dataset, what: s
             f"--dataset must have as many classes as {what} tells apart; got {dataset.name} with {dataset.num_classes} and, for "
             f"two images, {got}; choose another data set, or leave it out"
         )
-    return {name: accuracy(net, dataset, "test") for name, net in (("dense", trained), ("compact", compact))}
+    dense = accuracy(trained, dataset, "test")
+    return {"dense": dense, "compact": dense if compact is trained else accuracy(compact, dataset, "test")}

@@ -141,6 +141,17 @@ def test_an_export_is_the_same_kind_of_folder(folder, trained, tmp_path):
     assert copy.about()["state"] == "finished"
 
 
+def test_a_run_leaves_as_one_file_and_comes_in_elsewhere(folder, trained, tmp_path):
+    file = tmp_path / "run.zip"
+    code, out, err = espalier(folder, "export", trained["run"], "-o", str(file), "--json")
+    assert code == 0 and json.loads(out) == {"run": trained["run"], "file": str(file)}, err
+    code, out, err = espalier(tmp_path / "elsewhere", "import", str(file), "--json")
+    assert code == 0 and json.loads(out) == {"run": trained["run"]}, err
+    file.write_bytes(b"no zip")
+    code, _, err = espalier(tmp_path / "elsewhere", "import", str(file))
+    assert code == 2 and "must be a whole file" in err
+
+
 @pytest.mark.parametrize(("arguments", "sentence"), [
     (["run", "digit-sss"], "did you mean 'digits-sss'"),
     (["run", "digits-sss", "--set", "epochs=0"], "epochs must be a whole number of at least 1"),

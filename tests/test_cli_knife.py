@@ -146,6 +146,16 @@ def test_inspect_of_a_factory_says_what_could_go_and_prints_one_document(documen
     assert seen["macs"] == 64 * 6 * 9 + 36 * 5 * 6 * 9 + 10 * 5
 
 
+def test_inspect_tells_zeros_layer_by_layer_what_they_buy_and_the_measured_speed(document, espalier):
+    seen = document("inspect", "nets:small", "--input", "1,1,8,8", "--measure", "2")
+    first, second = seen["layers"][:2]
+    assert (first["filters"], first["zero_filters"], first["zero_weights"], first["leave"]) == (6, 2, 18, 2)
+    assert first["units"] == {"zero": 1, "uniform": 1, "field": 0, "alive": 4} and second["zero_channels"] == 0
+    assert seen["compact"]["params"] == seen["params"] - 2 * (9 + 1) - 2 * 45  # filters, biases, what read them
+    assert seen["speed"]["batch"] == 2 and seen["speed"]["n"] >= 7
+    assert "x measured (" in espalier("inspect", "nets:small", "--input", "1,1,8,8", "--measure", "2")[1]
+
+
 def test_inspect_for_people_is_words(espalier):
     code, out, err = espalier("inspect", "nets:small", "--input", "1,1,8,8")
     assert code == 0 and "factory nets:small: " in out and "removable: 2 filters" in out and err == "made\n"

@@ -30,7 +30,17 @@ LAYERS = [
     {"nested"},
     {"methods"},
     {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
-    | {"forms", "headline_forms", "headline", "published", "weightfile", "weightcentre", "weightorder", "weightmatch"}
+    | {
+        "forms",
+        "headline_forms",
+        "headline",
+        "published",
+        "weightfile",
+        "weightcentre",
+        "weightorder",
+        "weightmatch",
+        "weightguess",
+    }
     | {"own", "anew", "standing", "levels", "objective", "crossing", "whatif"},
     {"runs"},
     {"evidence"},
@@ -96,7 +106,7 @@ def test_the_app_never_names_torch():
 
 
 def test_the_vocabulary_needs_no_torch():
-    code = "import sys; import core.config, core.events, core.presets, core.runs.store, core.runs.control, core.runs.folder, core.runs.lane_client, core.runs.dispatcher, core.runs.searching, core.runs.export, core.overlaps, core.papers, core.cli; sys.exit('torch' in sys.modules)"
+    code = "import sys; import core.config, core.events, core.presets, core.runs.store, core.runs.control, core.runs.folder, core.runs.lane_client, core.runs.dispatcher, core.runs.searching, core.runs.export, core.runs.bundle, core.runs.overview, core.runs.uploads, core.overlaps, core.papers, core.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

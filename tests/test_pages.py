@@ -15,7 +15,18 @@ from core.runs.store import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 STATES = ("queued", "running", "paused", "finished", "stopped", "failed", "lost")
-PAGES = ("start", "live", "structure", "levels", "what_if", "speed", "tradeoffs", "take_away", "learn_terms")
+PAGES = (
+    "start",
+    "live",
+    "structure",
+    "levels",
+    "what_if",
+    "speed",
+    "tradeoffs",
+    "take_away",
+    "run_table",
+    "learn_terms",
+)
 
 
 def page(name, run=None, **query):

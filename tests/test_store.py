@@ -175,7 +175,7 @@ def test_a_store_of_a_newer_version_is_refused_with_the_remedy(tmp_path):
     with sqlite3.connect(tmp_path / "store.db") as db:
         db.execute("PRAGMA user_version=99")
     db.close()
-    with pytest.raises(BadInput, match="must be at most 2; got 99; update Espalier"):
+    with pytest.raises(BadInput, match="must be at most 3; got 99; update Espalier"):
         Store(tmp_path)
 
 
@@ -250,10 +250,19 @@ def test_a_store_of_the_first_version_is_brought_up_to_this_one(store):
     run = new_run(store, CONFIG)
     with sqlite3.connect(store.root / "store.db") as db:
         db.execute("ALTER TABLE runs DROP COLUMN data")
+        db.execute("ALTER TABLE runs DROP COLUMN tags")
         db.execute("PRAGMA user_version=1")
     db.close()
     again = Store(store.root)
-    assert again.get(run).data is None and again.get(run).preset == "digits-sss"
+    assert again.get(run).data is None and again.get(run).preset == "digits-sss" and again.get(run).tags == []
+
+
+def test_tags_are_plain_words_each_once_and_not_too_many(store):
+    run = new_run(store, CONFIG)
+    store.tag(run, ["  for the  paper ", "for the paper", "", "x" * 99])
+    assert store.get(run).tags == ["for the paper", "x" * 40]
+    with pytest.raises(BadInput, match="at most 12; got 13"):
+        store.tag(run, map(str, range(13)))
 
 
 def test_asking_twice_before_it_takes_effect_asks_once(store):

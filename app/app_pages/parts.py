@@ -269,7 +269,7 @@ def short(site: str) -> str:
     """`1.1 conv1` of `stage1.0.conv1/filter`."""
     path, _, kind = site.partition("/")
     parts = path.split(".")
-    more = "" if kind in ("filter", "neuron") else f" {kind}"
+    more = "" if kind in ("", "filter", "neuron") else f" {kind}"
     if parts[0].startswith("stage") and len(parts) > 1 and parts[1].isdigit():
         block = f"{parts[0].removeprefix('stage')}.{int(parts[1]) + 1}"
         return f"{block} {kind}" if len(parts) == 2 else f"{block} {'.'.join(parts[2:])}{more}"

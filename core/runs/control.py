@@ -73,7 +73,7 @@ def adopt(store: Store) -> list[str]:
         if entry.name in known or not file.is_file() or time.time() - file.stat().st_mtime < SETTLING_S:
             continue
         try:
-            row = _row_of(RunFolder(entry).about(), entry.name)
+            row = row_from(RunFolder(entry).about(), entry.name)
         except (ValueError, TypeError, KeyError):  # not a run's folder after all
             continue
         if store.add(row):
@@ -81,8 +81,8 @@ def adopt(store: Store) -> list[str]:
     return taken
 
 
-def _row_of(about: dict[str, Any], name: str) -> Run:
-    """The row of a folder that came from elsewhere; what cannot be read as it should makes it no run."""
+def row_from(about: dict[str, Any], name: str) -> Run:
+    """The row of a folder that came from elsewhere; ValueError, TypeError or KeyError where it is no run's."""
     config = checked(about["config"])
     result = about.get("result")
     complete = isinstance(result, dict) and {"accuracy", "macs_per_image", "params", "certificate", "survival"} <= set(

@@ -31,6 +31,7 @@ from core.forms import rewrite
 from core.runs.folder import RunFolder, write_atomically
 from core.runs.home import identity
 from core.runs.lane_client import publish
+from core.runs.lane_inspecting import belongs, reshape
 from core.runs.lane_levels import LevelQuestions
 from core.runs.lane_whatif import WhatIfQuestions
 from core.trained import trained_network
@@ -69,6 +70,8 @@ class Lane(socketserver.ThreadingTCPServer):
             "units": self.crossing.units,
             "whatif": self.crossing.whatif,
             "whatif_proof": self.crossing.proof,
+            "belongs": belongs,
+            "reshape": reshape,
             "ready": lambda: {"ready": True},
         }
         self.last_question = time.monotonic()

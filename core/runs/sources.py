@@ -27,14 +27,8 @@ from core.structure import load as load_compact
 from core.structure import read_header
 from core.weightcentre import has_padded_shortcuts, renumber
 from core.weightfile import our_own, read_weights
+from core.weightguess import natural_side
 from core.weightmatch import classes_and_channels, load_into
-
-NATURAL_SIZE = {
-    "lenet": 28,
-    "mlp": 28,
-    "caffenet": 227,
-    **dict.fromkeys(("resnet50", "resnext50", "peleenet"), 224),
-}  # else 32
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,8 @@ class Source:
     """A network to look at or to cut: in eval mode, on the CPU, with an example of its input, (1, C, H, W) as a rule.
 
     `words` say what it is. `dataset`: the one given, or the one a run learned from. `network_name`: of the networks
-    that are built in. `renamed`: modules of a file of weights that were matched to others here.
+    that are built in. `renamed`: modules of a file of weights that were matched to others here; `padded`: it has shortcuts
+    without parameters, whose zero channels such a file may number otherwise; `note`: what was assumed of them.
     """
 
     network: nn.Module
@@ -52,6 +47,7 @@ class Source:
     network_name: str | None = None
     renamed: dict[str, str] = field(default_factory=dict)
     note: str = ""
+    padded: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,7 +160,7 @@ def _of_file(file: Path, wish: Wish) -> Source:
         raise one_of("--network", wish.network, NAMES)
     tensors = read_weights(file)
     classes, channels = classes_and_channels(tensors, str(file))
-    side = NATURAL_SIZE.get(wish.network, 32)
+    side = natural_side(wish.network)
     shape = wish.input or (1, channels, side, side)
     if len(shape) != 4 or shape[1] != channels:
         raise BadInput(
@@ -174,7 +170,8 @@ def _of_file(file: Path, wish: Wish) -> Source:
     matched = load_into(network, tensors, f"{file} as {wish.network}")
     words = f"{wish.network} from {file.name}"
     note = _centred(network, matched.renamed, wish.zeros)
-    return Source(network.eval(), torch.zeros(shape), words, wish.dataset, wish.network, matched.renamed, note)
+    padded = has_padded_shortcuts(network)
+    return Source(network.eval(), torch.zeros(shape), words, wish.dataset, wish.network, matched.renamed, note, padded)
 
 
 def _centred(network: nn.Module, renamed: dict[str, str], zeros: str | None) -> str:

@@ -8,7 +8,7 @@ is one transaction. No torch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,7 @@ from core.runs.home import end, is_alive
 State = Literal["queued", "starting", "running", "paused", "finished", "stopped", "failed", "lost"]
 LIVING = ("starting", "running", "paused")
 OVER = ("finished", "stopped", "failed", "lost")
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SILENT_S = 90.0  # a living process without a heartbeat for so long counts as lost
 
 
@@ -74,6 +74,7 @@ class Run(Base):
     error: Mapped[str | None] = mapped_column(Text, default=None)
     data: Mapped[str | None] = mapped_column(String, default=None)
     deleted: Mapped[bool] = mapped_column(Boolean, default=False)
+    tags: Mapped[list[str]] = mapped_column(JSON, default=list)
 
 
 class Control(Base):
@@ -89,7 +90,11 @@ class Control(Base):
     applied: Mapped[int | None] = mapped_column(Integer, default=None)
 
 
-MIGRATIONS: dict[int, list[str]] = {1: ["ALTER TABLE runs ADD COLUMN data VARCHAR"]}  # from version N to N + 1
+MIGRATIONS: dict[int, list[str]] = {  # from version N to N + 1
+    1: ["ALTER TABLE runs ADD COLUMN data VARCHAR"],
+    2: ["ALTER TABLE runs ADD COLUMN tags JSON NOT NULL DEFAULT '[]'"],
+}
+TAG_LENGTH, MAX_TAGS = 40, 12
 
 
 class Store:
@@ -157,6 +162,12 @@ class Store:
         with self._read() as session:
             own = select(Run).where(~Run.deleted, Run.family == name)
             return list(session.scalars(own.order_by(Run.created, Run.id)))
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only reads, for queries of a module of their own."""
+        with self._read() as session:
+            yield session
 
     # submitting and claiming
 
@@ -310,6 +321,13 @@ class Store:
     def rename(self, run: str, name: str) -> None:
         """Give `run` a name of a person's own (up to 80 characters)."""
         self._set(run, name=name.strip()[:80])
+
+    def tag(self, run: str, tags: Iterable[str]) -> None:
+        """Give `run` exactly these tags (words of a person's own, up to 40 characters, at most 12); doubles and blanks go."""
+        plain = sorted({" ".join(tag.split())[:TAG_LENGTH] for tag in tags} - {""})
+        if len(plain) > MAX_TAGS:
+            raise BadInput(f"tags of run {run} must be at most {MAX_TAGS}; got {len(plain)}; leave some out")
+        self._set(run, tags=plain)
 
     def set_deleted(self, run: str, deleted: bool) -> None:
         """Hide a run from every list, or bring it back; its files stay. WrongMoment while it is living."""

@@ -12,6 +12,7 @@ from core.structure.optimizer import apply_with_optimizer
 from core.structure.plan import Refilled, RemovalPlan
 from core.structure.planning import plan_chosen, plan_target, plan_threshold
 from core.structure.pysource import write_source
+from core.structure.sparsity import LayerSparsity, sparsity
 from core.structure.surgery import apply, remove_zeros
 from core.structure.trace import Traced, trace
 from core.structure.zeros import plan_zeros
@@ -23,6 +24,7 @@ __all__ = [
     "Explanation",
     "Group",
     "LayerCost",
+    "LayerSparsity",
     "OnnxCheck",
     "Refilled",
     "RemovalPlan",
@@ -40,6 +42,7 @@ __all__ = [
     "read_header",
     "remove_zeros",
     "save",
+    "sparsity",
     "trace",
     "verify",
     "write_source",

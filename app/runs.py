@@ -279,6 +279,12 @@ def row_of(name: str) -> Run | None:
         ) from None
 
 
+def control_of(row: Run) -> Run | None:
+    """The finished dense control of a run: of its family and its seed. None where there is none, or it is one itself."""
+    kin = [] if row.role == "dense control" else store().family(row.family)
+    return next((r for r in kin if r.role == "dense control" and r.seed == row.seed and r.state == "finished"), None)
+
+
 def is_living(row: Run | None) -> bool:
     """Whether something may still change: queued, starting, running or paused."""
     return row is not None and (row.state in LIVING or row.state == "queued")

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import sentences, theme
 from app.app_pages import (
+    attribution,
     inspecting,
     learn_terms,
     levels,
@@ -56,6 +57,7 @@ def pages() -> dict[str, st.Page]:
         "structure": (structure.page, "Structure", ":material/park:"),
         "levels": (levels.page, "Levels", ":material/layers:"),
         "what-if": (what_if.page, "What if", ":material/content_cut:"),
+        "attribution": (attribution.page, "Attribution", ":material/center_focus_strong:"),
         "speed": (speed.page, "Speed", ":material/timer:"),
         "trade-offs": (tradeoffs.page, "Trade-offs", ":material/balance:"),
         "inspect": (inspecting.page, "Inspect", ":material/search:"),

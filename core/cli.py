@@ -16,7 +16,17 @@ import typer
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
-from core import cli_data, cli_evidence, cli_headline, cli_knife, cli_levels, cli_sweep, cli_whatif, papers
+from core import (
+    cli_attribute,
+    cli_data,
+    cli_evidence,
+    cli_headline,
+    cli_knife,
+    cli_levels,
+    cli_sweep,
+    cli_whatif,
+    papers,
+)
 from core import presets as known
 from core.cli_shared import Controls, Data, Json, Runs, Seeds, Settings, emit, fail, open_store, say
 from core.cli_train import Network, configured, train
@@ -356,3 +366,4 @@ app.command()(cli_levels.budget)
 app.command()(cli_sweep.sweep)
 app.command()(cli_whatif.whatif)
 app.command()(cli_headline.headline)
+app.command()(cli_attribute.attribute)

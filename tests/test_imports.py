@@ -54,6 +54,7 @@ LAYERS = [
         "cli_levels",
         "cli_evidence",
         "cli_whatif",
+        "cli_attribute",
         "cli",
         "__main__",
     },

@@ -21,6 +21,7 @@ PAGES = (
     "structure",
     "levels",
     "what_if",
+    "attribution",
     "speed",
     "tradeoffs",
     "take_away",
@@ -68,6 +69,7 @@ def no_processes(monkeypatch):
     """Pages are drawn without starting anything in the background."""
     monkeypatch.setattr("app.shell.wake_dispatcher", lambda store: None)
     monkeypatch.setattr("app.app_pages.prediction.ask", lambda *a, **k: None)
+    monkeypatch.setattr("app.asking.ask", lambda *a, **k: None)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -79,7 +81,7 @@ def test_a_page_without_any_run_says_what_would_fill_it(name, runs):
 
 
 @pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("name", ("live", "structure", "speed", "take_away"))
+@pytest.mark.parametrize("name", ("live", "structure", "speed", "attribution", "take_away"))
 def test_every_page_shows_a_run_in_every_state(name, state, run_state):
     run = run_state(state)
     at = page(name, run)
@@ -239,7 +241,7 @@ def test_torch_stays_out_of_the_web_process_on_every_page(runs, run_state):
     code = (
         "import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/tests']\n"
         "import test_pages as t\n"
-        "import app.app_pages.prediction as p; p.ask = lambda *a, **k: None\n"
+        "import app.app_pages.prediction as p, app.asking as q; p.ask = q.ask = lambda *a, **k: None\n"
         "for name in t.PAGES:\n    at = t.page(name, sys.argv[2]); assert not at.exception, name\n    assert 'torch' not in sys.modules, name\n"
     )
     done = subprocess.run(

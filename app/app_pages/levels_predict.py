@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,12 @@ import streamlit as st
 
 from app import sentences, theme
 from app.app_pages.heat import picture
+from app.app_pages.image_source import SOURCES, image_source
 from app.asking import answer, looking
-from app.components.draw_pad import draw_pad
 from app.level_words import level_name
-from app.pictures import pixels_of
-from app.runs import RunView, view_of
+from app.runs import view_of
 from app.selection import select, selected_number
-from core.data.names import DATASETS
-from core.errors import BadInput
 
-SOURCES = ("Test image", "Upload", "Draw")
 LOOK = 152  # pixels of a shown image
 
 
@@ -38,7 +33,7 @@ def _card(run: str) -> None:
     ):
         left, right = st.columns([2, 5], gap="medium")
         with left:
-            asked = _source(view)
+            asked = image_source(view, "levels", _number)
         with right:
             told = None
             if asked is None:
@@ -54,62 +49,11 @@ def _card(run: str) -> None:
             _parted(run)
 
 
-def shape_of(view: RunView) -> tuple[int, int, int]:
-    """(C, H, W) of the run's images."""
-    data = view.started.get("data") or {}
-    channels, height, width = data.get("shape") or DATASETS[view.started["config"]["dataset"]].shape
-    return channels, height, width
-
-
-def _source(view: RunView) -> dict[str, Any] | None:
-    """What to ask the lane: {index} of a test image, or {pixels}; None before there is one."""
-    source = st.segmented_control(
-        "Image from", SOURCES, default=SOURCES[0], key="levels-source", label_visibility="collapsed"
-    )
-    shape = shape_of(view)
-    if source == "Upload":
-        return _upload(shape)
-    if source == "Draw":
-        return _drawn(shape)
+def _number() -> dict[str, Any]:
     index = st.number_input(
         "Number of the test image", 0, 1_000_000, 7, key="levels-index", help="Counting starts over behind the last."
     )
     return {"index": int(index)}
-
-
-def _upload(shape: tuple[int, int, int]) -> dict[str, Any] | None:
-    file = st.file_uploader(
-        "A picture", type=None, key="levels-upload", label_visibility="collapsed", max_upload_size=20
-    )
-    swapped = shape[0] == 1 and st.toggle(
-        "Dark on light",
-        value=True,
-        key="levels-swap",
-        help="Swaps dark and light: the network learned light strokes on dark.",
-    )
-    if file is None:
-        return None
-    try:
-        return _sent(pixels_of(file.getvalue(), shape, swapped))
-    except BadInput as problem:
-        st.error(f"{str(problem)[0].upper()}{str(problem)[1:]}.", icon=":material/error:")
-        return None
-
-
-def _drawn(shape: tuple[int, int, int]) -> dict[str, Any] | None:
-    ink, paper = "#ffffff", "#000000"
-    if shape[0] > 1:
-        one, two = st.columns(2)
-        ink, paper = (
-            one.color_picker("Pen", "#d03030", key="levels-pen"),
-            two.color_picker("Ground", "#e8e4d8", key="levels-ground"),
-        )
-    drawn = draw_pad(shape, ink=ink, paper=paper, key="levels-pad")
-    return None if drawn is None else _sent(drawn)
-
-
-def _sent(pixels: np.ndarray) -> dict[str, Any]:
-    return {"pixels": base64.b64encode(np.ascontiguousarray(pixels).tobytes()).decode()}
 
 
 def _seen(told: dict[str, Any]) -> None:

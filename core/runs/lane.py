@@ -22,7 +22,8 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from core import attribution, checkpoint, convex, latency
+from core import checkpoint, convex, latency
+from core.attribution.pixels import integrated_gradients
 from core.config import RunConfig
 from core.data import load
 from core.data.dataset import Dataset
@@ -30,6 +31,7 @@ from core.errors import BadInput, WrongMoment, one_of
 from core.forms import rewrite
 from core.runs.folder import RunFolder, write_atomically
 from core.runs.home import identity
+from core.runs.lane_attribution import AttributionQuestions
 from core.runs.lane_client import publish
 from core.runs.lane_inspecting import belongs, reshape
 from core.runs.lane_levels import LevelQuestions
@@ -55,6 +57,7 @@ class Lane(socketserver.ThreadingTCPServer):
         self.solvers = lru_cache(1)(_solvers)
         self.levels = LevelQuestions(_which, self.network, self.dataset, data)
         self.crossing = WhatIfQuestions(_which, self.network, self.dataset)
+        self.looks = AttributionQuestions(_which, self.network, self.dataset, data)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The answer to one question, or {error: sentence}."""
@@ -72,6 +75,7 @@ class Lane(socketserver.ThreadingTCPServer):
             "whatif_proof": self.crossing.proof,
             "belongs": belongs,
             "reshape": reshape,
+            "attributions": self.looks.attributions,
             "ready": lambda: {"ready": True},
         }
         self.last_question = time.monotonic()
@@ -121,7 +125,7 @@ class Lane(socketserver.ThreadingTCPServer):
         return {
             "epoch": done, "index": index, "images": len(part), "label": int(part.labels[index]), "said": said,
             "class_names": list(dataset.class_names), "probabilities": [round(float(p), 4) for p in probabilities],
-            "pixels": pixels[0].permute(1, 2, 0).tolist(), "attribution": _rounded(attribution.integrated_gradients(network, image, said)),
+            "pixels": pixels[0].permute(1, 2, 0).tolist(), "attribution": _rounded(integrated_gradients(network, image, said)[0]),
         }  # fmt: skip
 
     def _network(self, file: str) -> tuple[nn.Module, RunConfig, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.typing import UploadedFile
 
 from app import sentences, theme
 from app.app_pages import parts
@@ -112,10 +113,15 @@ def _of_run() -> Brought | None:
 def _of_file() -> Brought | None:
     left, right = st.columns([3, 2], vertical_alignment="top")
     with left:
-        st.file_uploader(
-            "A file of weights, or a compact file of Espalier", type=TYPES, key="inspect-upload", max_upload_size=LARGEST_MIB, on_change=_keep,
+        file = st.file_uploader(
+            "A file of weights, or a compact file of Espalier", type=TYPES, key="inspect-upload", max_upload_size=LARGEST_MIB,
             help=f"A state_dict as .safetensors, or as torch.save wrote it; at most {LARGEST_MIB} MiB. It stays on this machine.",
         )  # fmt: skip
+    if (
+        file is not None and st.session_state.get("inspect-taken") != file.file_id
+    ):  # once, whichever rerun sees it first
+        st.session_state["inspect-taken"] = file.file_id
+        _keep(file)
     if sentence := st.session_state.get(REFUSED):
         st.error(f"Refused: {sentence}", icon=":material/block:")
     files = {upload.key: upload for upload in kept(store().root)}
@@ -140,15 +146,13 @@ def _label(upload: Upload) -> str:
     return f"{upload.name} ({upload.bytes / 2**20:.2g} MiB, {upload.key[:6]})"
 
 
-def _keep() -> None:
+def _keep(file: UploadedFile) -> None:
     """A file was brought: it becomes the chosen one."""
     st.session_state.pop(REFUSED, None)
-    file = st.session_state["inspect-upload"]
-    if file is not None:
-        try:
-            st.session_state["file"] = keep(store().root, file.name, file.getvalue()).key
-        except BadInput as error:
-            st.session_state[REFUSED] = str(error)
+    try:
+        st.session_state["file"] = keep(store().root, file.name, file.getvalue()).key
+    except BadInput as error:
+        st.session_state[REFUSED] = str(error)
 
 
 def _belonging(upload: Upload) -> dict[str, Any] | None:

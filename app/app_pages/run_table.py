@@ -12,6 +12,7 @@ from typing import get_args
 
 import pandas as pd
 import streamlit as st
+from streamlit.typing import UploadedFile
 
 from app import run_charts, sentences, theme
 from app.app_pages import parts
@@ -267,7 +268,13 @@ def _curve(run: str) -> pd.DataFrame:
 
 def _import() -> None:
     with theme.card("Bring a run from elsewhere", "One file, as Export writes it. It is checked first, and nothing in it is run; a run of that name here stays as it is.", key="runs-import"):  # fmt: skip
-        st.file_uploader("An exported run", type=["zip"], key="runs-upload", max_upload_size=UPLOAD_MIB, label_visibility="collapsed", on_change=_take_in)  # fmt: skip
+        file = st.file_uploader("An exported run", type=["zip"], key="runs-upload", max_upload_size=UPLOAD_MIB, label_visibility="collapsed")  # fmt: skip
+        if (
+            file is not None and st.session_state.get("runs-taken") != file.file_id
+        ):  # once, whichever rerun sees it first
+            st.session_state["runs-taken"] = file.file_id
+            _take_in(file)
+            st.rerun()
         if name := st.session_state.get("runs-imported"):
             st.success(f"Taken in as {name}.", icon=":material/check_circle:")
         if refused := st.session_state.get("runs-refused"):
@@ -275,12 +282,9 @@ def _import() -> None:
         st.caption(f"At most {UPLOAD_MIB} MiB here; `python -m core import FILE.zip` takes more.")
 
 
-def _take_in() -> None:
-    file = st.session_state["runs-upload"]
+def _take_in(file: UploadedFile) -> None:
     for key in ("runs-imported", "runs-refused"):
         st.session_state.pop(key, None)
-    if file is None:
-        return
     try:
         name = unpack(store(), file, file.name)
     except (BadInput, DamagedFile) as error:

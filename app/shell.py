@@ -52,22 +52,22 @@ def _settle() -> float:
 def pages() -> dict[str, st.Page]:
     """The pages by name, in order."""
     named = {
-        "start": (start.page, "Start", ":material/potted_plant:"),
-        "live": (live.page, "Live", ":material/monitoring:"),
-        "structure": (structure.page, "Structure", ":material/park:"),
-        "levels": (levels.page, "Levels", ":material/layers:"),
-        "what-if": (what_if.page, "What if", ":material/content_cut:"),
-        "attribution": (attribution.page, "Attribution", ":material/center_focus_strong:"),
-        "speed": (speed.page, "Speed", ":material/timer:"),
-        "trade-offs": (tradeoffs.page, "Trade-offs", ":material/balance:"),
-        "inspect": (inspecting.page, "Inspect", ":material/search:"),
-        "runs": (run_table.page, "Runs", ":material/table_rows:"),
-        "take-away": (take_away.page, "Take away", ":material/download:"),
-        "glossary": (learn_terms.page, "Glossary", ":material/menu_book:"),
+        "start": (start.page, "Start"),
+        "live": (live.page, "Live"),
+        "structure": (structure.page, "Structure"),
+        "levels": (levels.page, "Levels"),
+        "what-if": (what_if.page, "What if"),
+        "attribution": (attribution.page, "Attribution"),
+        "speed": (speed.page, "Speed"),
+        "trade-offs": (tradeoffs.page, "Trade-offs"),
+        "inspect": (inspecting.page, "Inspect"),
+        "runs": (run_table.page, "Runs"),
+        "take-away": (take_away.page, "Take away"),
+        "glossary": (learn_terms.page, "Glossary"),
     }
     return {
-        name: st.Page(guarded(page), title=title, icon=icon, url_path=name, default=name == "start")
-        for name, (page, title, icon) in named.items()
+        name: st.Page(guarded(page), title=title, url_path=name, default=name == "start")
+        for name, (page, title) in named.items()
     }
 
 

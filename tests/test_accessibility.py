@@ -1,0 +1,45 @@
+"""Every page under axe-core: no serious finding in what is ours, in light and in dark."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import PATIENCE_MS
+from playwright.sync_api import expect
+
+from app.shell import pages
+
+STREAMLITS_OWN: set[tuple[str, str]] = set()
+"""(rule, part of a selector) of findings in Streamlit's own elements, which are not ours to mend: none now."""
+DARK = ("start", "structure", "what-if", "trade-offs")
+
+
+def findings(page):
+    """Serious and critical findings as (rule, selector, what is said)."""
+    found = []
+    for violation in Axe().run(page).response["violations"]:
+        if violation["impact"] in ("serious", "critical"):
+            for node in violation["nodes"]:
+                target = str(node["target"])
+                if not any(rule == violation["id"] and part in target for rule, part in STREAMLITS_OWN):
+                    said = [check["message"] for check in (*node["any"], *node["all"], *node["none"])]
+                    found.append((violation["id"], target, node["html"][:200], said[:1]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"), [*((name, "light") for name in pages()), *((name, "dark") for name in DARK)]
+)
+def test_nobody_is_shut_out(name, scheme, browser, dashboard):
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    page.set_default_timeout(PATIENCE_MS)
+    try:
+        page.goto(f"{dashboard[0]}/{'' if name == 'start' else name}?run=demo")
+        expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(
+            timeout=PATIENCE_MS
+        )
+        expect(page.get_by_text("Words here:").or_(page.get_by_role("heading")).first).to_be_visible(
+            timeout=PATIENCE_MS
+        )
+        expect(page.locator('[data-stale="true"]')).to_have_count(0, timeout=PATIENCE_MS)
+        assert not findings(page)
+    finally:
+        page.close()

@@ -22,6 +22,7 @@ from app.components.figure_parts import (
     LEAF,
     LINE,
     PAPER,
+    PICKED,
     SOFT,
     STAGE_LOOKS,
     WOOD,
@@ -41,6 +42,7 @@ from app.components.figure_parts import (
 )
 
 MAX_CELLS = 4000
+CROSSES, MAX_CROSSES = 24, 300  # along a row that is dead throughout, and in all
 MAX_LINES = 48
 MAX_POINTS = 4000
 
@@ -92,18 +94,22 @@ def survival_heatmap(
     stages: Sequence[tuple[str, int]] = (),
     markers: Sequence[Mapping[str, Any]] = (),
     names: Mapping[str, str] | None = None,
+    *,
+    max_cells: int = MAX_CELLS,
+    picked: tuple[str | None, int | None] = (None, None),
 ) -> Spec:
     """Share alive, sites (rows, forward order) by epochs (columns). ``stages``: (name, number of rows) from the top;
-    ``names``: short row names. Dead cells stand apart: ghost coloured, with an x where the site died."""
+    ``names``: short row names. Dead cells stand apart: ghost coloured and crossed, a bold x where the site died, a ring
+    where it died and came back, each at its own epoch however few columns are drawn. ``picked``: a row and an epoch."""
     names = names or {}
-    every = max(1, math.ceil(survival.size / MAX_CELLS))
+    every = max(1, math.ceil(survival.size / max_cells))
     # Count back from the newest epoch, so that the present is always shown.
     table = survival.iloc[:, ::-1].iloc[:, ::every].iloc[:, ::-1]
     sites, epochs = [str(site) for site in table.index], [int(epoch) for epoch in table.columns]
     values = table.to_numpy(dtype=float)
     alive = [[None if cell == 0 or math.isnan(cell) else round(float(cell), 2) for cell in row] for row in values]
     dead = [[1 if cell == 0 else None for cell in row] for row in values]
-    died = [(epochs[int((row == 0).argmax())], site) for site, row in zip(sites, values, strict=True) if row[-1:] == 0]
+    died, passing = _deaths(survival)
     cells = {
         "type": "heatmap",
         "x": epochs,
@@ -121,20 +127,30 @@ def survival_heatmap(
             "hovertemplate": "%{y}<br>epoch %{x}: %{z:.0%} alive<extra></extra>",
         }
     ]  # fmt: skip
-    if died:
+    if died or passing:
         data.append(
             {
                 **cells, "z": dead, "zmin": 0, "zmax": 1, "colorscale": [[0, LINE], [1, LINE]], "showscale": False,
                 "hoverongaps": False, "hovertemplate": "%{y}<br>epoch %{x}: dead<extra></extra>",
             }
         )  # fmt: skip
-        data.append(
-            {
-                "type": "scatter", "mode": "markers", "x": [epoch for epoch, _ in died], "y": [site for _, site in died],
-                "marker": {"symbol": "x-thin", "size": 7, "line": {"width": 1.8, "color": INK}}, "showlegend": False,
-                "hovertemplate": "%{y}<br>died at epoch %{x}<extra></extra>",
-            }
-        )  # fmt: skip
+    gap = max(1, math.ceil(survival.shape[1] / CROSSES), math.ceil(survival.shape[1] * len(died) / MAX_CROSSES))
+    crossed = [
+        (epoch, site) for since, site in died for epoch in range(since + gap, int(survival.columns[-1]) + 1, gap)
+    ]
+    for points, marker, words in (
+        (crossed, {"symbol": "x-thin", "size": 4, "line": {"width": 1, "color": GHOST}}, ""),
+        (passing[-MAX_CROSSES:], {"symbol": "circle-open", "size": 6, "line": {"width": 1.6}, "color": INK}, "died at epoch %{x} and came back"),
+        (died, {"symbol": "x-thin", "size": 7, "line": {"width": 1.8, "color": INK}}, "died at epoch %{x}"),
+    ):  # fmt: skip
+        if points:
+            hover = {"hovertemplate": f"%{{y}}<br>{words}<extra></extra>"} if words else {"hoverinfo": "skip"}
+            data.append(
+                {
+                    "type": "scatter", "mode": "markers", "x": [epoch for epoch, _ in points], "y": [site for _, site in points],
+                    "marker": marker, "showlegend": False, **hover,
+                }
+            )  # fmt: skip
     step = max(1, math.ceil(len(sites) / 24))
     shown = sites[::step]
     shapes: list[dict[str, Any]] = []
@@ -147,6 +163,11 @@ def survival_heatmap(
             notes.append({"text": html.escape(name), "x": 0, "xref": "paper", "xshift": -46, "y": row + (count - 1) / 2, "textangle": -90,
                           "showarrow": False, "xanchor": "center", "font": {"size": 11.5, "color": SOFT}})  # fmt: skip
         row += count
+    if picked[0] in sites:
+        at = sites.index(picked[0])
+        shapes.append(_frame(xref="paper", x0=0, x1=1, y0=at - 0.5, y1=at + 0.5))
+    if picked[1] is not None:
+        shapes.append(_frame(yref="paper", y0=0, y1=1, x0=picked[1] - every / 2, x1=picked[1] + every / 2))
     layout = base_layout(
         xaxis=epoch_axis(epochs[-1] if epochs else 0, showgrid=False, range=[epochs[0] - 0.5, epochs[-1] + 0.5] if epochs else None),
         yaxis=titled_axis("", showgrid=False, autorange="reversed", type="category", tickvals=shown,
@@ -158,23 +179,45 @@ def survival_heatmap(
     return figure(data, with_markers(layout, markers), sentences.survival(survival, names))
 
 
+def _frame(**where: Any) -> dict[str, Any]:
+    """The outline of what is selected."""
+    return {"type": "rect", "line": {"color": PICKED, "width": 1.8}, **where}
+
+
+def _deaths(survival: pd.DataFrame) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """(epoch, site) of every death for good, and of every one after which the site came back."""
+    good: list[tuple[int, str]] = []
+    passing: list[tuple[int, str]] = []
+    for site, row in zip(survival.index, survival.to_numpy() == 0, strict=True):
+        starts = [i for i in range(len(row)) if row[i] and not (i and row[i - 1])] if row.any() else []
+        if starts and row[-1]:
+            good.append((int(survival.columns[starts.pop()]), str(site)))
+        passing += [(int(survival.columns[start]), str(site)) for start in starts]
+    return good, passing
+
+
 def factor_streams(
     frame: pd.DataFrame,
     site: str | None = None,
     markers: Sequence[Mapping[str, Any]] = (),
     names: Mapping[str, str] | None = None,
     noun: str = "factor",
+    *,
+    picked: int | None = None,
+    threshold: float | None = None,
+    epoch: int | None = None,
 ) -> Spec:
     """Factors or norms over epochs (rows: epochs, columns: units) on a log axis. A log axis cannot show zero, so the
-    number of units that are exactly zero has a strip of its own below it."""
+    number of units that are exactly zero has a strip of its own below it. ``picked``: a unit drawn strong; ``threshold``:
+    where the method cuts; ``epoch``: the one looked at."""
     names = names or {}
     values = frame.abs()
     total = values.shape[1]
     table = values
     if total > MAX_LINES and len(values):
         order = values.iloc[-1].sort_values(kind="stable").index
-        picked = {order[round(i * (total - 1) / (MAX_LINES - 1))] for i in range(MAX_LINES)}
-        table = values[[unit for unit in values.columns if unit in picked]]
+        drawn_units = {order[round(i * (total - 1) / (MAX_LINES - 1))] for i in range(MAX_LINES)}
+        table = values[[unit for unit in values.columns if unit in drawn_units or unit == picked]]
     table = thinned(table, max(20, MAX_POINTS // max(1, table.shape[1])))
     epochs = [int(epoch) for epoch in table.index]
     few, notes = table.shape[1] <= 12, []
@@ -183,13 +226,14 @@ def factor_streams(
     for unit in table.columns:
         name, column = names.get(str(unit), str(unit)), table[unit]
         dead = bool(len(column) and column.iloc[-1] == 0)
-        colour = DYING if dead else LEAF
+        strong = picked is not None and unit == picked
+        colour = PICKED if strong else DYING if dead else LEAF
         data.append(
             {
                 "type": "scatter", "mode": "lines" if len(epochs) > 1 else "markers", "name": name, **along(epochs), "customdata": [str(unit)],
                 "y": [None if value == 0 or not math.isfinite(value) else float(f"{value:.3g}") for value in column],
-                "line": {"color": colour, "width": 2 if few else 1, "dash": "dash" if dead else "solid"},
-                "opacity": 1 if few else 0.6, "hovertemplate": f"{html.escape(name)}: %{{y:.3g}}<extra></extra>",
+                "line": {"color": colour, "width": 3.4 if strong else 2 if few else 1, "dash": "dash" if dead else "solid"},
+                "opacity": 1 if few or strong else 0.6, "hovertemplate": f"{html.escape(name)}: %{{y:.3g}}<extra></extra>",
             }
         )  # fmt: skip
         if few and not dead and len(column) and math.isfinite(column.iloc[-1]):
@@ -240,6 +284,14 @@ def factor_streams(
         margin={"l": 58, "r": 62, "t": 30, "b": 40},
         shapes=[rule(xref="paper", yref="paper", x0=0, x1=1, y0=0.28, y1=0.28, color=GHOST, width=1, dash="dot")],
     )
+    if epoch is not None:
+        layout["shapes"].append(rule(x0=epoch, x1=epoch, yref="paper", y0=0, y1=1, color=PICKED, width=1.4))
+    if threshold:
+        layout["shapes"].append(
+            rule(xref="paper", x0=0, x1=1, y0=threshold, y1=threshold, color=DYING, width=1.4, dash="dash")
+        )
+        notes.append({"x": 0, "xref": "paper", "y": math.log10(threshold), "yref": "y", "text": f"cut at {threshold:g}", "showarrow": False, "xanchor": "left",
+                      "yanchor": "bottom", "font": {"size": 11, "color": DYING}})  # fmt: skip
     return figure(data, with_markers(layout, markers), sentences.factors(frame, site, noun))
 
 
@@ -270,7 +322,7 @@ def death_timeline(
         data.append(
             {
                 "type": "scatter", "mode": "markers+text", "x": [int(death["epoch"]) for death in told], "y": [round(h, 1) for h in heights],
-                "text": [f"{death['label']} †" for death in told], "textposition": "top right", "textfont": {"size": 11, "color": INK},
+                "text": [f"{death['label']} †" for death in told], "textposition": ["top right", "bottom left"] * (len(told) // 2) + ["top right"] * (len(told) % 2), "textfont": {"size": 11, "color": INK},
                 "marker": {"symbol": "x", "size": 8, "color": [looks[str(death["stage"])][0] for death in told]},
                 "hovertemplate": "%{text} at epoch %{x}<extra></extra>",
             }

@@ -14,6 +14,7 @@ import streamlit as st
 
 from core.errors import BadInput
 from core.phases import KIND_WORDS
+from core.runs.collapses import Report, report
 from core.runs.control import adopt
 from core.runs.folder import RunFolder
 from core.runs.home import PROJECT, runs_root
@@ -175,13 +176,27 @@ class RunView:
                 return pd.DataFrame(self.values[:, s["offset"] : s["offset"] + s["total"]])
         return pd.DataFrame()
 
-    def effective(self, site: str, epoch: int) -> np.ndarray:
-        """Effective norms of a site's units after an epoch; none where they were not recorded."""
-        recorded = self.folder.effective(epoch)
+    def effective_streams(self, site: str) -> pd.DataFrame:
+        """Effective norms of one site's units, epochs x units; empty where they were not recorded."""
         place = next((s for s in self.sites if s["site"] == site), None)
-        if place is None or not len(recorded):
-            return np.zeros(0)
-        return recorded[place["offset"] : place["offset"] + place["total"]]
+        if place is None:
+            return pd.DataFrame()
+        of_all = self.kept("effective", self.folder.effectives)[: len(self.alive)]
+        return pd.DataFrame(of_all[:, place["offset"] : place["offset"] + place["total"]])
+
+    def living(self, site: str) -> np.ndarray:
+        """Alive flags of one site's units, (epochs, units)."""
+        place = next(s for s in self.sites if s["site"] == site)
+        return self.alive[:, place["offset"] : place["offset"] + place["total"]]
+
+    def collapses(self) -> Report:
+        """Which sites collapsed, when, in which order, at what price."""
+        return self.kept("collapses", lambda: report(self.started, self.sites, self._counts, self.epochs, self.log))
+
+    def threshold(self, site: str) -> float | None:
+        """The value at or below which the method cuts a unit of that site at the end; None where it has no such bound."""
+        slims = self.phase().get("method") == "slimming" and self.learns(site)
+        return self.phase()["slim_below"] if slims else None
 
     def block_factors(self) -> dict[str, list[float]]:
         """Factor of every block over epochs."""

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core import (
     cli_attribute,
+    cli_collapses,
     cli_data,
     cli_evidence,
     cli_headline,
@@ -356,6 +357,7 @@ def import_(
     emit({"run": name}, json_, f"{file} is run {name}")
 
 
+app.command()(cli_collapses.collapses)
 app.command()(cli_data.data)
 app.command()(cli_evidence.evidence)
 app.command()(cli_knife.inspect)

@@ -35,8 +35,8 @@ class Event:
 class Started(Event):
     """The first event of an attempt: the settings as fixed at the first start, the layout and the sites.
 
-    `sites`: list of {site, kind, total}, in the order of the history records. `data`: {mean, std, class_names} of the
-    data set, by which images are normalised.
+    `sites`: list of {site, kind, total}, in the order of the history records. `data`: {mean, std, shape,
+    class_names, val_images} of the data set: by what images are normalised, how many measure the validation accuracy.
     """
 
     config: dict[str, Any]

@@ -175,7 +175,7 @@ class Training:
             dense={"macs": self.layout["macs"], "params": self.layout["params"]}, conditions=conditions.described(self.config),
             data={
                 "mean": list(self.dataset.mean), "std": list(self.dataset.std), "shape": list(self.dataset.shape),
-                "class_names": list(self.dataset.class_names),
+                "class_names": list(self.dataset.class_names), "val_images": len(self.dataset.val),
             },
         )  # fmt: skip
 

@@ -124,6 +124,40 @@ def test_clicking_and_pressing_enter_on_a_block_selects_it_everywhere(tab):
     tab.wait_for_url("**site=stage3.0*")
 
 
+def test_from_the_layer_that_collapsed_first_to_the_kernel_of_a_filter(tab, dashboard):
+    ask(Store(dashboard[1]).root, "ready")  # the lane wakes up meanwhile
+    tab.goto("/structure?run=demo")
+    expect(
+        tab.locator(".st-key-card-structure").get_by_text(re.compile("^Stage 2 block 2 went first, at epoch 35"))
+    ).to_be_visible()
+    plot(tab, "collapses", "data.length")
+    mark = tab.locator(".st-key-card-collapses .js-plotly-plot .scatterlayer .trace").nth(3).locator(".point").first
+    mark.scroll_into_view_if_needed()
+    box = mark.bounding_box()
+    tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tab.wait_for_timeout(300)
+    tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tab.wait_for_url(re.compile(r"epoch=3\d"))  # the first death, or the return next to it
+    assert "site=stage2.1" in tab.url
+    expect(tab.get_by_text(re.compile(r"^The network after epoch 3\d"))).to_be_visible()
+    units = tab.locator(".st-key-card-units")
+    expect(units.get_by_text("Units of 2.2 conv1")).to_be_visible()
+    number = units.get_by_role("spinbutton", name="Filter number")
+    number.fill("5")
+    number.press("Enter")
+    tab.wait_for_url("**unit=5*")
+    card = tab.locator(".st-key-card-unit")
+    expect(card.get_by_text("Filter 5 of 2.2 conv1")).to_be_visible()
+    expect(card.get_by_text(re.compile("^Kernel: a slice for every input channel"))).to_be_visible()
+    expect(card.get_by_text(re.compile("^Its factor was 1 at the start"))).to_be_visible()
+    square = units.locator(".scatterlayer .point").nth(7)
+    box = square.bounding_box()
+    tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tab.wait_for_timeout(300)
+    tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tab.wait_for_url(re.compile(r"unit=(?!5\b)\d+"))
+
+
 def test_scrubbing_moves_title_table_and_address_together(tab):
     tab.goto("/structure?run=demo")
     slider = tab.get_by_role("slider", name="Epoch")

@@ -144,13 +144,15 @@ def test_empty_tables_make_empty_figures():
 
 
 def test_dead_cells_stand_apart_from_the_colour_scale(survival, specs):
-    alive, dead, crosses = specs["survival"]["data"]
+    alive, dead, along, crosses = specs["survival"]["data"]
     assert (alive["zmin"], alive["zmax"]) == (0, 1)
     num_dead = int((survival.to_numpy() == 0).sum())
     assert num_dead > 0
     assert sum(cell is None for row in alive["z"] for cell in row) == num_dead
     assert sum(cell == 1 for row in dead["z"] for cell in row) == num_dead
     assert len(crosses["x"]) == int((survival.iloc[:, -1] == 0).sum())
+    places = list(zip(along["x"], along["y"], strict=True))
+    assert places and all(survival.loc[site, epoch] == 0 for epoch, site in places)
 
 
 def test_a_long_run_is_thinned_and_keeps_its_newest_epoch():

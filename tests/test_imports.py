@@ -46,6 +46,7 @@ LAYERS = [
     {"evidence"},
     {
         "cli_shared",
+        "cli_collapses",
         "cli_data",
         "cli_knife",
         "cli_train",
@@ -107,7 +108,7 @@ def test_the_app_never_names_torch():
 
 
 def test_the_vocabulary_needs_no_torch():
-    code = "import sys; import core.config, core.events, core.presets, core.runs.store, core.runs.control, core.runs.folder, core.runs.lane_client, core.runs.dispatcher, core.runs.searching, core.runs.export, core.runs.bundle, core.runs.overview, core.runs.uploads, core.overlaps, core.papers, core.cli; sys.exit('torch' in sys.modules)"
+    code = "import sys; import core.config, core.events, core.presets, core.runs.store, core.runs.control, core.runs.folder, core.runs.lane_client, core.runs.dispatcher, core.runs.searching, core.runs.export, core.runs.bundle, core.runs.overview, core.runs.uploads, core.runs.collapses, core.overlaps, core.papers, core.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -239,12 +240,12 @@ def _picked(key: str, follow: bool) -> None:
 
 
 def chart(
-    title: str, spec: dict[str, Any], table: pd.DataFrame, *, key: str, height: int = 300, note: str = ""
-) -> None:
-    """A figure in a card: its sentence above, its table behind."""
+    title: str, spec: dict[str, Any], table: pd.DataFrame, *, key: str, height: int = 300, note: str = "", on_picked: Callable[[dict[str, Any]], None] | None = None
+) -> None:  # fmt: skip
+    """A figure in a card: its sentence above, its table behind. `on_picked` is given a click: {curve, x, y, customdata}."""
     with theme.card(title, spec["alt"], key=key):
-        live_chart(spec, key=f"chart-{key}", height=height)
-        left, right = st.columns([1, 5], vertical_alignment="center")
+        picking(spec, key=f"chart-{key}", height=height, on_picked=on_picked)
+        left, right = st.columns([1, 5], vertical_alignment="center") if note else (st.container(), st.container())
         with left.popover("Table", type="tertiary", icon=":material/table:"):
             st.dataframe(
                 table,
@@ -253,6 +254,19 @@ def chart(
             )
         if note:
             right.caption(note)
+
+
+def picking(
+    spec: dict[str, Any], *, key: str, height: int, on_picked: Callable[[dict[str, Any]], None] | None = None
+) -> None:
+    """A figure; `on_picked` is given each click on it."""
+
+    def picked() -> None:
+        click = st.session_state[key].picked
+        if click and on_picked:
+            on_picked(click)
+
+    live_chart(spec, key=key, height=height, on_picked=picked)
 
 
 def selected_site(view: RunView) -> str | None:

@@ -14,7 +14,7 @@ import streamlit as st
 from app import charts, sentences, speed_charts, theme
 from app.app_pages import parts
 from app.app_pages.beside_paper import beside_paper
-from app.app_pages.structure import layer_table
+from app.app_pages.structure_layers import layer_table
 from app.app_pages.take_forms import forms
 from app.asking import known
 from app.components.espalier import standalone_html
@@ -126,7 +126,7 @@ def _numbers(view: RunView) -> None:
             icon=":material/table:",
             width="stretch",
         )
-        layers = layer_table(view, view.newest_epoch)
+        layers = layer_table(view, view.newest_epoch).drop(columns=["alive over epochs", "dead"])
         two.download_button(
             "Layers (CSV)",
             layers.to_csv(index=False),

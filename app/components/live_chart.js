@@ -45,7 +45,8 @@ function draw(chart) {
     chart.drawn = true;
     chart.on("plotly_click", (event) => {
       const point = event.points?.[0];
-      if (point) chart.trigger("picked", { curve: point.curveNumber, x: point.x, y: point.y, customdata: point.customdata ?? null });
+      const ofLine = point?.data?.customdata?.length === 1 ? point.data.customdata[0] : null; // one for all its points
+      if (point) chart.trigger("picked", { curve: point.curveNumber, x: point.x, y: point.y, customdata: point.customdata ?? ofLine });
     });
   });
 }

@@ -14,13 +14,15 @@ from core.errors import BadInput
 class DataInfo:
     """A data set before anything is loaded. ``shape`` is (channels, height, width); ``files``: path and bytes of each.
 
-    A data set without files is built in. ``num_families`` counts its coarse classes, 0 where it has none.
+    A data set without files is built in. ``num_families`` counts its coarse classes, 0 where it has none; ``num_val`` its
+    validation images.
     """
 
     title: str
     shape: tuple[int, int, int]
     num_classes: int
     num_families: int
+    num_val: int
     files: tuple[tuple[str, int], ...]
     source: str
 
@@ -42,25 +44,38 @@ _CIFAR10 = tuple(
 _CIFAR100 = (("cifar-100-binary/train.bin", 50_000 * 3074), ("cifar-100-binary/test.bin", 10_000 * 3074))
 
 DATASETS: dict[str, DataInfo] = {
-    "digits": DataInfo("1,797 handwritten digits, grey 8x8; built in", (1, 8, 8), 10, 0, (), "scikit-learn"),
+    "digits": DataInfo("1,797 handwritten digits, grey 8x8; built in", (1, 8, 8), 10, 0, 360, (), "scikit-learn"),
     "shapes": DataInfo(
-        "11,000 drawn shapes, colour 32x32, in 4 families; built in", (3, 32, 32), 20, 4, (), "drawn here"
+        "11,000 drawn shapes, colour 32x32, in 4 families; built in", (3, 32, 32), 20, 4, 1_000, (), "drawn here"
     ),
     "shapes-coarse": DataInfo(
-        "11,000 drawn shapes, colour 32x32: shapes by their 4 families; built in", (3, 32, 32), 4, 0, (), "drawn here"
+        "11,000 drawn shapes, colour 32x32: shapes by their 4 families; built in",
+        (3, 32, 32),
+        4,
+        0,
+        1_000,
+        (),
+        "drawn here",
     ),
-    "cifar10": DataInfo("60,000 photographs, colour 32x32", (3, 32, 32), 10, 0, _CIFAR10, _CIFAR_PAGE),
+    "cifar10": DataInfo("60,000 photographs, colour 32x32", (3, 32, 32), 10, 0, 5_000, _CIFAR10, _CIFAR_PAGE),
     "cifar100": DataInfo(
-        "60,000 photographs, colour 32x32, in 20 families", (3, 32, 32), 100, 20, _CIFAR100, _CIFAR_PAGE
+        "60,000 photographs, colour 32x32, in 20 families", (3, 32, 32), 100, 20, 5_000, _CIFAR100, _CIFAR_PAGE
     ),
     "cifar100-coarse": DataInfo(
-        "60,000 photographs, colour 32x32: CIFAR-100 by its coarse labels", (3, 32, 32), 20, 0, _CIFAR100, _CIFAR_PAGE
+        "60,000 photographs, colour 32x32: CIFAR-100 by its coarse labels",
+        (3, 32, 32),
+        20,
+        0,
+        5_000,
+        _CIFAR100,
+        _CIFAR_PAGE,
     ),
     "mnist": DataInfo(
         "70,000 handwritten digits, grey 28x28",
         (1, 28, 28),
         10,
         0,
+        6_000,
         _idx("mnist", 60_000, 10_000),
         "https://github.com/cvdfoundation/mnist",
     ),
@@ -69,6 +84,7 @@ DATASETS: dict[str, DataInfo] = {
         (1, 28, 28),
         10,
         0,
+        6_000,
         _idx("fashion-mnist", 60_000, 10_000),
         "https://github.com/zalandoresearch/fashion-mnist",
     ),

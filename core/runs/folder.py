@@ -90,10 +90,9 @@ class RunFolder:
         file = self.path / "history.json"
         return json.loads(file.read_text())["sites"] if file.exists() else []
 
-    def effective(self, epoch: int) -> np.ndarray:
-        """The effective norm (float32) of every unit after `epoch`; empty where none was recorded."""
-        units = sum(site["total"] for site in self.sites())
-        return _records(self.path / "effective.f32", "f4", units, epoch, 1).flatten()
+    def effectives(self) -> np.ndarray:
+        """The effective norms (float32) of all epochs recorded, (epochs, units); no epochs where none were."""
+        return _records(self.path / "effective.f32", "f4", sum(site["total"] for site in self.sites()), 0)
 
     def history(self, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Values (float32) and alive flags (uint8) of the epochs from `start` on, each (epochs, units)."""
@@ -105,14 +104,14 @@ class RunFolder:
         return values[:both], alive[:both]
 
 
-def _records(file: Path, kind: str, units: int, start: int, count: int | None = None) -> np.ndarray:
-    """(records, units) from `start` on: all, or `count` of them."""
+def _records(file: Path, kind: str, units: int, start: int) -> np.ndarray:
+    """(records, units) from `start` on."""
     if not units or not file.exists():
         return np.zeros((0, units), kind)
     size = units * np.dtype(kind).itemsize
     with file.open("rb") as records:
         records.seek(start * size)
-        data = records.read(-1 if count is None else count * size)
+        data = records.read()
     return np.frombuffer(data[: len(data) // size * size], kind).reshape(-1, units)
 
 

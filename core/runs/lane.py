@@ -35,6 +35,7 @@ from core.runs.lane_attribution import AttributionQuestions
 from core.runs.lane_client import publish
 from core.runs.lane_inspecting import belongs, reshape
 from core.runs.lane_levels import LevelQuestions
+from core.runs.lane_units import UnitQuestions
 from core.runs.lane_whatif import WhatIfQuestions
 from core.trained import trained_network
 
@@ -58,6 +59,7 @@ class Lane(socketserver.ThreadingTCPServer):
         self.levels = LevelQuestions(_which, self.network, self.dataset, data)
         self.crossing = WhatIfQuestions(_which, self.network, self.dataset)
         self.looks = AttributionQuestions(_which, self.network, self.dataset, data)
+        self.units = UnitQuestions(_which, self.network, self.dataset)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The answer to one question, or {error: sentence}."""
@@ -76,6 +78,8 @@ class Lane(socketserver.ThreadingTCPServer):
             "belongs": belongs,
             "reshape": reshape,
             "attributions": self.looks.attributions,
+            "layer": self.units.layer,
+            "unit": self.units.unit,
             "ready": lambda: {"ready": True},
         }
         self.last_question = time.monotonic()

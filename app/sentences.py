@@ -291,31 +291,21 @@ def layers(frame: pd.DataFrame) -> str:
         return f"Every one of {plural(len(frame), 'layer')} is at least as fast as its MACs promised."
     return (
         f"{frame.loc[worst, 'path']} loses most: {milliseconds(float(frame.loc[worst, 'compact_ms']))} where its MACs promised "
-        f"{milliseconds(float(frame.loc[worst, 'compact_ms'] - lost[worst]))}."
+        f"{milliseconds(float(frame.loc[worst, 'compact_ms'] - lost[worst]))}{_because(frame.loc[worst].to_dict())}."
     )
+
+
+def _because(layer: Mapping[str, Any]) -> str:
+    """Why a layer loses, where a rule says so."""
+    if not layer.get("reason") or layer["reason"] == "no rule":
+        return ""
+    return f": {layer['reason']}" + (f", {layer['numbers']}" if layer.get("numbers") else "")
 
 
 def lost_ms(frame: pd.DataFrame) -> pd.Series:
     """Milliseconds by which each compact layer is slower than the dense time divided by the promised ratio."""
     promised = frame["promised"].astype(float)
     return frame["compact_ms"].astype(float) - frame["dense_ms"].astype(float) / promised.where(promised > 0)
-
-
-def tradeoff(frame: pd.DataFrame) -> str:
-    """Of points with macs (share 0-1) and accuracy: the smallest of our runs that stays within 1 pp of the best."""
-    ours = frame[frame["source"] != "paper"] if "source" in frame else frame
-    ours = ours.dropna(subset=["macs", "accuracy"])
-    if ours.empty:
-        return "No finished run to compare yet."
-    best = ours.loc[ours["accuracy"].idxmax()]
-    if "network" in ours:  # another network is no trade-off of this one
-        ours = ours[ours["network"] == best["network"]]
-    near = ours[ours["accuracy"] >= best["accuracy"] - 0.01]
-    small = near.loc[near["macs"].idxmin()]
-    if len(ours) == 1 or small.name == best.name:
-        return f"{best['label']} is the most accurate: {percent(best['accuracy'], 1)} at {percent(best['macs'])} of the MACs."
-    gap = points(float(small["accuracy"] - best["accuracy"]))
-    return f"{small['label']} needs {percent(small['macs'])} of the MACs for {percent(small['accuracy'], 1)} ({gap} against {best['label']})."
 
 
 # Proof

@@ -30,6 +30,7 @@ from core import (
 )
 from core import presets as known
 from core.cli_shared import Controls, Data, Json, Runs, Seeds, Settings, emit, fail, open_store, say
+from core.cli_speed import sweep_table
 from core.cli_train import Network, configured, train
 from core.errors import BadInput, WrongMoment
 from core.overlaps import notes_of
@@ -316,12 +317,22 @@ def compact(
 
 
 @app.command()
-def measure(run: RunName, json_: Json = False, runs: Runs = None, data: Data = None) -> None:
+def measure(
+    run: RunName,
+    sweep: Annotated[str | None, typer.Option("--sweep", help="Over batch, threads or engines (ONNX Runtime).")] = None,
+    json_: Json = False,
+    runs: Runs = None,
+    data: Data = None,
+) -> None:
     """Time the compact network of a run's newest checkpoint against the dense one."""
-    from core.runs.jobs import measure_of
+    from core.runs.jobs import measure_of, sweep_of
 
     store = open_store(runs, data)
-    speed = measure_of(RunFolder(store.root / store.get(run).id), home.data_dir())
+    folder = RunFolder(store.root / store.get(run).id)
+    if sweep:
+        told = sweep_of(folder, sweep, home.data_dir())
+        return emit({"run": store.get(run).id, "sweep": told}, json_, sweep_table(told))
+    speed = measure_of(folder, home.data_dir())
     words = f"{speed['measured']:.2f} x measured ({speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']} pairs, batch {speed['batch']}, {speed['threads']} threads, {speed['cpu']}), {speed['promised']:.2f} x promised by MACs"
     emit({"run": store.get(run).id, "speed": speed}, json_, words)
 

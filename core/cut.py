@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
-from core import latency, proof
+from core import latency, losses, proof
 from core.config import RunConfig
 from core.data import batches
 from core.data.dataset import Dataset
@@ -70,9 +70,9 @@ def accuracy(network: nn.Module, dataset: Dataset, split: str, device: str = "cp
 
 def timed(done: Cut, dataset: Dataset, *, batch: int, device: str, budget_s: float = 1.0) -> latency.Speed:
     """Dense against compact on real images, interleaved, under the measuring lock."""
-    images, _ = next(iter(batches(dataset.train, dataset, min(batch, len(dataset.train.labels)), train=False)))
+    images = first_images(dataset, batch)
     a, b = (_channels_last(net, device) for net in (done.plain, done.compact))
-    return latency.measure(
+    speed = latency.measure(
         a,
         b,
         images.to(device, memory_format=torch.channels_last),
@@ -80,6 +80,57 @@ def timed(done: Cut, dataset: Dataset, *, batch: int, device: str, budget_s: flo
         budget_s=budget_s,
         layer_macs=done.layer_macs,
     )
+    return speed.model_copy(update={"layers": with_reasons(speed.layers, done, images[:1].to(device), len(images))})
+
+
+def first_images(dataset: Dataset, most: int) -> Tensor:
+    """At most so many training images, (N, C, H, W), prepared as for an answer."""
+    images, _ = next(iter(batches(dataset.train, dataset, min(most, len(dataset.train.labels)), train=False)))
+    return images
+
+
+def with_reasons(
+    layers: tuple[latency.LayerSpeed, ...], done: Cut, example: Tensor, batch: int
+) -> tuple[latency.LayerSpeed, ...]:
+    """Timed layers, each with the reason why its time parts from its MACs."""
+    dense, compact = (
+        layer_shapes(net, example, c) for net, c in ((done.plain, done.dense_cost), (done.compact, done.compact_cost))
+    )
+    told = []
+    for layer in layers:
+        if layer.path in dense:
+            reason, numbers = losses.reason(dense[layer.path], compact.get(layer.path), batch)
+            layer = layer.model_copy(update={"reason": reason, "numbers": numbers})
+        told.append(layer)
+    return tuple(told)
+
+
+def layer_shapes(network: nn.Module, example: Tensor, counted: Cost) -> dict[str, losses.LayerShape]:
+    """Shapes and counts of every convolution and linear layer that runs on `example` (one image), by path."""
+    macs = {layer.path: layer.macs for layer in counted.layers}
+    found: dict[str, losses.LayerShape] = {}
+
+    def look(path: str, module: nn.Module, x: Tensor, out: Tensor) -> None:
+        ins, outs = (
+            (module.in_channels, module.out_channels) if isinstance(module, nn.Conv2d) else (x.shape[-1], out.shape[-1])
+        )
+        found[path] = losses.LayerShape(
+            in_channels=ins, out_channels=outs, macs=macs.get(path, 0), inputs=x[0].numel(), outputs=out[0].numel(),
+            weights=sum(p.numel() for p in module.parameters(recurse=False)),
+        )  # fmt: skip
+
+    hooks = [
+        module.register_forward_hook(lambda m, inputs, out, path=path: look(path, m, inputs[0], out))
+        for path, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    ]
+    try:
+        with torch.inference_mode():
+            network.eval()(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
 
 
 def _channels_last(network: nn.Module, device: str) -> nn.Module:

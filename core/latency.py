@@ -29,13 +29,18 @@ _FLAG = _LOCK.with_suffix(".flag")
 
 
 class LayerSpeed(Frozen):
-    """Median milliseconds of one layer in both networks; `compact_ms` is 0 where the layer left."""
+    """Median milliseconds of one layer in both networks; `compact_ms` is 0 where the layer left.
+
+    `reason`, `numbers`: why it would not be as fast as its MACs promise (`core.losses`), empty where nobody asked.
+    """
 
     path: str
     dense_ms: float
     compact_ms: float
     promised: float | None
     measured: float | None
+    reason: str = ""
+    numbers: str = ""
 
 
 class Speed(Frozen):

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from app import charts, family_charts, glossary, sentences, speed_charts
+from app import charts, family_charts, glossary, sentences, speed_charts, tradeoff_charts
 from app.components.figure_parts import figure_html
 
 NUM_EPOCHS, NUM_SITES = 61, 20
@@ -68,8 +68,8 @@ def specs(survival, factors, epochs):
                 "method": "dense",
                 "macs": 1.0,
                 "accuracy": 0.92,
-                "low": 0.918,
-                "high": 0.921,
+                "accuracy_low": 0.918,
+                "accuracy_high": 0.921,
                 "n": 3,
                 "source": "ours",
             },
@@ -78,8 +78,8 @@ def specs(survival, factors, epochs):
                 "method": "sss",
                 "macs": 0.5,
                 "accuracy": 0.915,
-                "low": 0.91,
-                "high": 0.917,
+                "accuracy_low": 0.91,
+                "accuracy_high": 0.917,
                 "n": 3,
                 "source": "ours",
             },
@@ -92,7 +92,7 @@ def specs(survival, factors, epochs):
                 "citation": "Huang & Wang 2018",
             },
         ]
-    )
+    ).assign(key=["a", "b", "c"], role=["dense control", "method", ""], comparable=True, spread="range of the seeds")
     return {
         "accuracy": charts.accuracy_and_loss(epochs, MARKERS),
         "survival": charts.survival_heatmap(survival, [("Stage 1", 7), ("Stage 2", 7), ("Stage 3", 6)], MARKERS),
@@ -100,7 +100,7 @@ def specs(survival, factors, epochs):
         "speed": speed_charts.speed_curve(speed, MARKERS),
         "layers": speed_charts.speed_layers(layers),
         "deaths": charts.death_timeline(stages, [{"label": "1.2", "epoch": 22, "stage": "Stage 1"}], MARKERS),
-        "tradeoff": speed_charts.tradeoff(points),
+        "tradeoff": tradeoff_charts.tradeoff(points),
     }
 
 
@@ -137,7 +137,7 @@ def test_empty_tables_make_empty_figures():
         speed_charts.speed_layers(
             pd.DataFrame(columns=["path", "dense_ms", "compact_ms", "promised", "measured"], dtype=float)
         ),
-        speed_charts.tradeoff(pd.DataFrame(columns=["label", "method", "macs", "accuracy"])),
+        tradeoff_charts.tradeoff(pd.DataFrame(columns=["label", "method", "macs", "accuracy"])),
     ):
         go.Figure({"data": spec["data"], "layout": spec["layout"]})
         assert spec["alt"]
@@ -309,7 +309,8 @@ def test_the_network_sentence_says_conv_groups_where_those_are_counted():
 
 def _settings(*rows):
     names = ("label", "method", "macs", "accuracy", "path", "strength", "source")
-    return pd.DataFrame([dict(zip(names, row, strict=True)) for row in rows])
+    table = pd.DataFrame([dict(zip(names, row, strict=True)) for row in rows])
+    return table.assign(key=table["label"], role="method", comparable=True, n=1)
 
 
 def test_a_line_joins_the_strengths_of_one_family_and_method_in_order_and_nothing_else():
@@ -318,24 +319,9 @@ def test_a_line_joins_the_strengths_of_one_family_and_method_in_order_and_nothin
         ("alone", "sss", 0.6, 0.9, None, 0.02, "ours"), ("dense control", "dense", 1.0, 0.96, None, None, "ours"),
         ("x", "ssl", 0.3, 0.9, "g", 0.1, "ours"), ("y", "ssl", 0.4, 0.92, "g", 0.05, "ours"),
     )  # fmt: skip
-    lines = [trace for trace in speed_charts.tradeoff(table)["data"] if trace["mode"] == "lines"]
+    lines = [trace for trace in tradeoff_charts.tradeoff(table)["data"] if trace["mode"] == "lines"]
     assert [(line["x"], line["y"]) for line in lines] == [([90, 50, 20], [95, 94, 91]), ([40, 30], [92, 90])]
     assert len({line["line"]["color"] for line in lines}) == 2 and all(line["line"]["width"] == 1 for line in lines)
-
-
-def test_labels_of_close_neighbours_stand_on_two_sides():
-    table = _settings(
-        *((name, "ssl", macs, 0.99, None, None, "paper") for name, macs in (("a", 0.10), ("b", 0.14), ("c", 0.6)))
-    )
-    (trace,) = speed_charts.tradeoff(table)["data"]
-    assert trace["textposition"] == ["bottom right", "top right", "top left"]
-
-
-def test_the_sentence_of_trade_offs_compares_only_settings_of_one_network():
-    table = _settings(("small", "ssl", 0.1, 0.989, None, None, "ours"), ("best", "ssl", 1.0, 0.99, None, None, "ours"))
-    assert sentences.tradeoff(table).startswith("small needs 10 % of the MACs")
-    table["network"] = ["mlp", "lenet"]
-    assert sentences.tradeoff(table) == "best is the most accurate: 99.0 % at 100 % of the MACs."
 
 
 def test_the_path_over_strengths_shows_both_curves_and_the_target():

@@ -220,3 +220,11 @@ def test_a_foreground_run_killed_with_sigkill_is_lost_and_resume_ends_with_the_s
     assert code == 0, err
     result = json.loads(out)
     assert result["attempt"] == 2 and result["weights_sha256"] == whole["weights_sha256"]
+
+
+def test_a_sweep_is_measured_printed_and_kept_beside_the_run(folder, trained):
+    code, out, err = espalier(folder, "measure", trained["run"], "--sweep", "batch", "--json")
+    assert code == 0, err
+    told = json.loads(out)["sweep"]
+    assert [row["batch"] for row in told["rows"]] == [1, 8, 32, 128] and told["epoch"] == 8
+    assert json.loads((folder / trained["run"] / "measured-sweep.json").read_text()) == {"batch": told}

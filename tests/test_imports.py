@@ -41,7 +41,7 @@ LAYERS = [
         "weightmatch",
         "weightguess",
     }
-    | {"own", "anew", "standing", "levels", "objective", "crossing", "whatif"},
+    | {"own", "anew", "standing", "levels", "objective", "crossing", "whatif", "losses", "sweeps"},
     {"runs"},
     {"evidence"},
     {
@@ -56,6 +56,7 @@ LAYERS = [
         "cli_evidence",
         "cli_whatif",
         "cli_attribute",
+        "cli_speed",
         "cli",
         "__main__",
     },
@@ -108,7 +109,7 @@ def test_the_app_never_names_torch():
 
 
 def test_the_vocabulary_needs_no_torch():
-    code = "import sys; import core.config, core.events, core.presets, core.runs.store, core.runs.control, core.runs.folder, core.runs.lane_client, core.runs.dispatcher, core.runs.searching, core.runs.export, core.runs.bundle, core.runs.overview, core.runs.uploads, core.runs.collapses, core.overlaps, core.papers, core.cli; sys.exit('torch' in sys.modules)"
+    code = "import sys; import core.config, core.events, core.presets, core.runs.store, core.runs.control, core.runs.folder, core.runs.lane_client, core.runs.dispatcher, core.runs.searching, core.runs.export, core.runs.bundle, core.runs.overview, core.runs.uploads, core.runs.collapses, core.overlaps, core.papers, core.losses, core.evidence.rendering, core.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -160,7 +160,7 @@ def test_the_trade_offs_put_seeds_together_and_the_papers_points_beside(runs, ru
     first = run_state("finished")
     row = runs.get(first)
     other = RunConfig.model_validate(row.config | {"seed": 1})
-    from app.app_pages.tradeoffs import paper_table, settings_table
+    from app.tradeoff_points import own_points, paper_points
 
     second = Run(
         id="b",
@@ -182,9 +182,9 @@ def test_the_trade_offs_put_seeds_together_and_the_papers_points_beside(runs, ru
         role="method",
         result=row.result,
     )
-    table = settings_table([row, second, third])
-    assert list(table["n"]) == [2, 1] and table["low"].notna().tolist() == [True, False]
-    points = paper_table(table, "cifar10")
+    table = own_points([row, second, third])
+    assert list(table["n"]) == [2, 1] and table["accuracy_low"].notna().tolist() == [True, False]
+    points = paper_points("resnet20", "cifar10")
     assert set(points["label"]) == {"baseline", "SSS"} and points["citation"].str.contains("secondary").all()
     assert points["accuracy"].between(0.85, 0.95).all()
     at = page("tradeoffs")
@@ -495,7 +495,7 @@ def test_a_finished_run_of_a_paper_stands_beside_its_rows(runs, run_state):
 
 
 def test_a_sweep_is_a_path_on_the_trade_offs_and_its_controls_are_not(runs, run_state):
-    from app.app_pages.tradeoffs import settings_table
+    from app.tradeoff_points import own_points
 
     row = runs.get(run_state("finished"))
 
@@ -509,7 +509,7 @@ def test_a_sweep_is_a_path_on_the_trade_offs_and_its_controls_are_not(runs, run_
             id=name, created=0.0, preset=row.preset, config=config, family="f", seed=seed, role=role, result=row.result
         )
 
-    table = settings_table([made("a", 1), made("b", 2), made("c", 2, seed=1), made("d", 2, role="scratch control")])
+    table = own_points([made("a", 1), made("b", 2), made("c", 2, seed=1), made("d", 2, role="scratch control")])
     assert list(table["label"]) == [
         "filters 0.006, blocks 0.05",
         "filters 0.012, blocks 0.1",
@@ -517,7 +517,7 @@ def test_a_sweep_is_a_path_on_the_trade_offs_and_its_controls_are_not(runs, run_
     ]
     assert list(table["path"][:2]) == ["f", "f"] and table["path"].isna().tolist() == [False, False, True]
     assert list(table["method"]) == ["sss", "sss", "scratch"] and list(table["n"]) == [1, 2, 1]
-    assert settings_table([made("a", 1)])["path"].isna().all()
+    assert own_points([made("a", 1)])["path"].isna().all()
 
 
 @pytest.mark.parametrize("name", [p.name for p in PRESETS])

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections import Counter
+
 import streamlit as st
 
-from app import speed_charts
+from app import tradeoff_charts, tradeoff_points
 from app.app_pages import parts
-from app.app_pages.tradeoffs import settings_table
 from app.components.live_chart import plotly_loader
 from app.runs import store
+from core.networks.names import shown
 
 
 def comparison() -> None:
-    """A figure of all finished runs on the data set that most of them share; nothing where there are fewer than two."""
-    rows = [row for row in store().recent(200)[0] if row.state == "finished" and row.result]
-    if len(rows) < 2:
+    """A figure of all finished runs of the data set and network that most of them share; nothing where there are fewer than two."""
+    points = tradeoff_points.own_points(store().recent(200)[0])
+    if points.empty:
         return
-    datasets = pd.Series([row.config["dataset"] for row in rows])
-    dataset = str(datasets.mode().iloc[0])
-    points = settings_table([row for row in rows if row.config["dataset"] == dataset])
+    (dataset, network), _ = Counter(zip(points["dataset"], points["network"], strict=True)).most_common(1)[0]
+    points = points[(points["dataset"] == dataset) & (points["network"] == network)]
     if len(points) < 2:
         return
     plotly_loader(key="plotly-loader-start")
+    spec = tradeoff_charts.tradeoff(points)
     st.subheader("Your runs so far", anchor=False)
     parts.chart(
-        f"Test accuracy against MACs left, on {dataset}",
-        speed_charts.tradeoff(points),
-        points.drop(columns=["source", "path"]),
+        f"Test accuracy against MACs left, {shown(network)} on {dataset}",
+        spec,
+        points[["label", "role", "n", "accuracy", "macs", "params", "epochs", "seconds"]],
         key="tradeoff",
-        height=340,
+        height=tradeoff_charts.height_of(spec),
     )

@@ -10,11 +10,13 @@ import streamlit as st
 from app import jobs, sentences, speed_charts, theme
 from app.app_pages import parts
 from app.app_pages.headline import headline
+from app.app_pages.speed_sweeps import sweeps
 from app.components.live_chart import plotly_loader
 from app.glossary import glossary_row
 from app.guard import guarded
 from app.runs import RunView, is_living, store
 from core.errors import WrongMoment
+from core.losses import RULES
 from core.runs.control import steer
 from core.runs.store import Run
 
@@ -28,6 +30,7 @@ def page() -> None:
         parts.header(row, view)
         waiting = is_living(row) or jobs.begun(f"measure {view.name}")
         st.fragment(_measured, run_every=1.0 if waiting else None)(view.name)
+        sweeps(view.name)
     headline()
     glossary_row("MAC", "measured speed", "promised speed", "quartile", "batch", "compact", "CSR")
 
@@ -52,14 +55,14 @@ def _measured(run: str) -> None:
             ])  # fmt: skip
             st.caption(_why(result))
     if result and result.get("layers"):
-        frame = pd.DataFrame(result["layers"])
-        frame["path"] = [parts.short(path) for path in frame["path"]]
+        frame = layer_frame(result["layers"])
         parts.chart(
             "Layer by layer",
             speed_charts.speed_layers(frame),
             frame.round(4),
             key="speed-layers",
             height=max(300, 22 * min(24, len(frame)) + 90),
+            note=rules(frame),
         )
     if len(view.speeds) > 1:
         frame = pd.DataFrame(view.speeds)[["epoch", "measured", "low", "high", "promised", "n"]]
@@ -70,6 +73,31 @@ def _measured(run: str) -> None:
             key="speed-curve",
             height=280,
         )
+
+
+def layer_frame(layers: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row a layer, those that lose most of the promised time first; `reason` of those that lose any, and of what left."""
+    frame = pd.DataFrame(layers)
+    frame["path"] = [parts.short(path) for path in frame["path"]]
+    frame["lost_ms"] = sentences.lost_ms(frame)
+    if "reason" in frame:
+        told = (frame["lost_ms"] > 0) | (frame["compact_ms"] == 0)
+        frame["reason"], frame["numbers"] = frame["reason"].where(told, ""), frame["numbers"].where(told, "")
+    return frame.sort_values("lost_ms", ascending=False, na_position="last")
+
+
+def rules(frame: pd.DataFrame) -> str:
+    """What the reasons in the figure mean; where none were recorded, what brings them."""
+    if "reason" not in frame or not frame["reason"].any():
+        return (
+            ""
+            if "reason" in frame
+            else "Measured before reasons were kept; measure again to see why a layer parts from its MACs."
+        )
+    known = [name for name in RULES if name in set(frame["reason"])]
+    return "Rules of thumb from shapes and counts: a likely cause, not its size. " + " ".join(
+        f"{name.capitalize()}: {RULES[name]}." for name in known
+    )
 
 
 def _why(result: dict[str, Any]) -> str:

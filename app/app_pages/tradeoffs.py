@@ -1,157 +1,264 @@
-"""Trade-offs: accuracy against MACs of all finished runs on one data set, seeds together, the papers' points beside them."""
+"""Trade-offs: what runs, levels, controls, recorded evidence and the papers keep, against what it costs; brushed to a table."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app import sentences, speed_charts, theme
+from app import sentences, theme, tradeoff_charts, tradeoff_points
 from app.app_pages import parts
-from app.components.live_chart import plotly_loader
+from app.components.live_chart import live_chart, plotly_loader
 from app.glossary import glossary_row
-from app.runs import final_accuracy, store, strength_words
+from app.runs import store
+from app.selection import select, selected_number, selection
 from core.networks.names import shown
 from core.papers import CITATIONS, caveats, points_beside
-from core.runs.families import strengths_of
-from core.runs.store import Run
 
-LOOKS_OF_ROLE = {"scratch control": "scratch", "level alone": "dense", "student": "dense"}
-ROLES = {
-    "dense control": "dense control", "scratch control": "same shape from scratch", "level alone": "level alone",
-    "student": "core, taught by the dense network", "random masks": "random masks", "L1-norm filters": "L1-norm filters",
+AT_MOST = 500
+SOURCES = {"ours": "My runs", "recorded": "Recorded evidence", "paper": "The papers' points"}
+COSTS = {"macs": "MACs", "params": "Parameters", "speed": "Measured speed"}
+SCALES = {"linear": "Linear", "log": "Log"}
+CHART, POINT, BRUSHED = "chart-tradeoff", "tradeoff-point", "tradeoff-brushed"
+COLUMNS = {
+    "label": "point", "source": "from", "role": "role", "n": "n", "accuracy": "test accuracy", "macs": "MACs left", "params": "params left",
+    "times": "times as fast", "ms": "ms a batch", "epochs": "epochs", "tried": "tried", "seconds": "seconds a run", "certificate": "removal",
 }  # fmt: skip
 
 
 def page() -> None:
-    """Choose a data set; a point for every setting, its seeds' range, and what it cost."""
-    runs = [row for row in store().recent(500)[0] if row.state == "finished" and row.result]
-    if not runs:
-        parts.invitation("No run yet: every finished one stands here with what it removed and what that cost.")
-        return
-    st.subheader("Trade-offs", anchor=False)
-    counts = pd.Series([row.config["dataset"] for row in runs]).value_counts()
-    dataset = st.segmented_control("Data set", list(counts.index), default=counts.index[0], key="tradeoff-dataset")
-    dataset = dataset or counts.index[0]
-    shown_runs = [row for row in runs if row.config["dataset"] == dataset]
-    networks = list(dict.fromkeys(row.config["network"] for row in shown_runs))
-    if len(networks) > 1 and (
-        network := st.segmented_control("Network", networks, format_func=shown, key="tradeoff-network")
-    ):
-        shown_runs = [row for row in shown_runs if row.config["network"] == network]
-    table = settings_table(shown_runs)
-    papers = paper_table(table, str(dataset))
-    beside = bool(len(papers)) and st.toggle("The papers' points", value=True, key="tradeoff-papers")
+    """Choose what is shown and what it is set against; a figure, and the table of its points."""
     plotly_loader(key="plotly-loader-tradeoffs")
-    spec = speed_charts.tradeoff(pd.concat([table, papers]) if beside else table)
-    parts.chart(
-        f"Test accuracy against MACs left, on {dataset}",
-        spec,
-        table.drop(columns=["source", "path"]),
-        key="tradeoff",
-        height=460,
+    own, recorded = tradeoff_points.own_points(store().recent(AT_MOST)[0]), _recorded()
+    if own.empty:
+        parts.invitation(
+            "No run yet: every finished one stands here with what it removed and what that cost. Until then, recorded ones."
+        )
+    st.subheader("Trade-offs", anchor=False)
+    with st.container(horizontal=True, gap="medium"):
+        table = _chosen(own, recorded)
+        cost, log = _axis()
+    _figure(table, cost, log)
+    if "paper" in set(table["source"]):
+        _papers_card(table)
+    glossary_row("MAC", "dense control", "seed", "compact", "certificate", "measured speed", "quartile")
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def _recorded() -> pd.DataFrame:
+    return tradeoff_points.evidence_points()
+
+
+def _chosen(own: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
+    """The points of the data set, network and sources that a person chose."""
+    both = pd.concat([frame for frame in (own, recorded) if len(frame)])
+    dataset = _one("Data set", {name: name for name in dict.fromkeys(both["dataset"])}, "set")
+    both = both[both["dataset"] == dataset]
+    network = _one("Network", {name: shown(name) for name in dict.fromkeys(both["network"])}, "net")
+    both = both[both["network"] == network]
+    every = pd.concat([both, tradeoff_points.paper_points(network, dataset)])
+    known = [name for name in SOURCES if name in set(every["source"])]
+    usual = [name for name in known if name != "recorded" or "ours" not in known]
+    asked = st.segmented_control(
+        "Points", known, selection_mode="multi", default=usual, format_func=SOURCES.__getitem__, key="points", bind="query-params"
+    )  # fmt: skip
+    return every[every["source"].isin(asked or usual)].reset_index(drop=True)
+
+
+def _axis() -> tuple[str, bool]:
+    """What the points are set against, and whether on a log axis."""
+    cost = _one("Cost", COSTS, "cost")
+    return cost, _one("Scale", SCALES, "scale") == "log"
+
+
+def _one(label: str, options: dict[str, str], key: str) -> str:
+    """One of a few, kept in the address."""
+    known = list(options)
+    got = st.segmented_control(
+        label, known, default=known[0], format_func=options.__getitem__, key=key, required=True, bind="query-params"
     )
-    with theme.card(
-        "What each point cost", "Epochs of all phases, seconds of training, and how many runs are in it.", key="costs"
-    ):
+    return got if got in known else known[0]
+
+
+def _figure(table: pd.DataFrame, cost: str, log: bool) -> None:
+    """The figure, what was clicked, and the table of all points or of the brushed ones."""
+    place = tradeoff_points.one_place(table)
+    axis = cost if cost != "speed" else "ms" if place else "times"
+    with theme.card(f"Test accuracy against {COSTS[cost].lower() if cost != 'macs' else 'MACs'}", "", key="tradeoff"):
+        words = st.container()
+        with st.container(horizontal=True):
+            with_frontier = st.toggle("Frontier", value=True, key="frontier", bind="query-params")
+            fade = st.toggle("Fade the points it beats", key="fade", bind="query-params", disabled=not with_frontier)
+        envelope = tradeoff_points.frontier(table, axis) if with_frontier and axis in table else []
+        picked, brushed = _picked(table), st.session_state.get(BRUSHED)
+        spec = tradeoff_charts.tradeoff(
+            table, axis, log=log, envelope=envelope, fade=fade and with_frontier, picked=picked
+        )
+        with words:
+            theme.takeaway(spec["alt"])
+        live_chart(
+            spec, key=CHART, height=tradeoff_charts.height_of(spec), chosen=brushed or [], on_picked=lambda: _clicked(table), on_selected=_brushed
+        )  # fmt: skip
+        st.caption(_conditions(table, axis, place))
+        _about(table, picked)
+    _table(table, axis, brushed)
+
+
+def _picked(table: pd.DataFrame) -> str | None:
+    """The key of the point that was clicked last, or of the selected run."""
+    kept = st.session_state.get(POINT)
+    if kept in set(table["key"]):
+        return str(kept)
+    run, level = selection().get("run"), selected_number("level")
+    here = [row for row in table.to_dict("records") if isinstance(row.get("runs"), list) and run in row["runs"]]
+    return next(
+        (row["key"] for row in here if level is not None and row["level"] == level), here[-1]["key"] if here else None
+    )
+
+
+def _clicked(table: pd.DataFrame) -> None:
+    """A click on a point selects it, and the run that it is of, on every page."""
+    event = st.session_state[CHART].picked
+    if event and event.get("customdata"):
+        _select(table, str(event["customdata"][0]))
+
+
+def _select(table: pd.DataFrame, key: str) -> None:
+    st.session_state[POINT] = key
+    for row in table[table["key"] == key].to_dict("records"):
+        if isinstance(row.get("runs"), list):
+            level = row["level"] if row["level"] == row["level"] and row["level"] is not None else None
+            select(run=row["runs"][0], level=None if level is None else int(level), epoch=None, site=None, unit=None)
+
+
+def _brushed() -> None:
+    """What was brushed fills the table; an empty brush shows all again."""
+    st.session_state[BRUSHED] = list(st.session_state[CHART].selected or []) or None
+
+
+def _show_all() -> None:
+    st.session_state[BRUSHED] = None
+
+
+def _conditions(table: pd.DataFrame, axis: str, place: tuple[Any, ...] | None) -> str:
+    """What bars, lines and the frontier are, and under what times were taken."""
+    words = [
+        "Bars: the range over seeds of one's own runs, ± one standard deviation of recorded ones; a point without bars is one run."
+    ]
+    if axis == "ms" and place:
+        cpu, device, threads, batch, precision = place
+        words = [
+            f"Median milliseconds of the compact network for a batch of {batch}: {cpu}, {device}, {sentences.plural(threads, 'thread')}, {precision}. "
+            "Bars: of one run the quartiles of its interleaved pairs, of several seeds their range."
+        ]
+    elif axis == "times":
+        words = [
+            "The points were not all timed on the same processor, with the same threads and batch, so what is shown is how many times as fast as its own dense network "
+            "each is. Bars: of one run the quartiles of its pairs, of several seeds their range, of recorded ones ± one standard deviation."
+        ]
+    words.append(
+        "Thin lines: strengths of one family, or levels of one network, core first; points of different methods are never joined."
+    )
+    missing = int(table[axis].isna().sum()) if axis in table else len(table)
+    if missing:
+        words.append(
+            f"{sentences.plural(missing, 'point')} without this number {'is' if missing == 1 else 'are'} left out."
+        )
+    if not table["comparable"].astype(bool).all():
+        words.append("Levels of other classes answer another question: they stand here, not on the frontier.")
+    return " ".join(words)
+
+
+def _about(table: pd.DataFrame, picked: str | None) -> None:
+    """The selected point in a line, and the ways on."""
+    row = next((row for row in table.to_dict("records") if row["key"] == picked), None)
+    if row is None:
+        st.caption("Click a point to select its run; drag over several to see only these in the table.")
+        return
+    if row["source"] == "paper":
+        st.caption(f"{row['label']}: {row['citation']}")
+        return
+    told = f"{row['label']}: test accuracy {sentences.percent(row['accuracy'], 2)}, n = {int(row['n'])}, {int(row['epochs'])} epochs a run"
+    told += (
+        f", {parts.clock(row['seconds'])} of training a run."
+        if row["seconds"] == row["seconds"] and row["seconds"]
+        else "."
+    )
+    if row["source"] == "recorded":
+        st.caption(
+            f"{told} Recorded; `python -m core evidence {row['key'].partition('/')[0]}` tells how complete its table is and runs what is missing."
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(told, width="content")
+        for name, icon in (
+            ("structure", ":material/park:"),
+            *((("levels", ":material/layers:"),) if "/" in row["key"] else ()),
+        ):
+            if st.button(f"Open on {name.capitalize()}", key=f"open-{name}", icon=icon, type="tertiary"):
+                _select(table, row["key"])
+                st.switch_page(st.session_state["pages"][name])
+
+
+def _table(table: pd.DataFrame, axis: str, brushed: Sequence[str] | None) -> None:
+    """What each point cost; of the brushed points alone where there are any."""
+    here = table[table["key"].isin(brushed)] if brushed else table
+    few = bool(brushed) and len(here) > 0
+    here = here if few else table
+    here = (here.sort_values(axis, ascending=axis != "times") if axis in here else here).reset_index(drop=True)
+    said = "Epochs of all phases, settings tried in the family, sweep or search, and seconds of training."
+    counted = (
+        f"{len(here)} of {sentences.plural(len(table), 'point')}, brushed in the figure. "
+        if few
+        else f"{sentences.plural(len(table), 'point')}. "
+    )
+    with theme.card("What each point cost", counted + said, key="costs"):
+        if few:
+            st.button("Show all", key="show-all", icon=":material/select_all:", type="tertiary", on_click=_show_all)
+        columns = [
+            name
+            for name in COLUMNS
+            if name in here and here[name].notna().any() and (name != "source" or table["source"].nunique() > 1)
+        ]
         st.dataframe(
-            table[["label", "method", "role", "n", "accuracy", "macs", "params", "epochs", "seconds", "certificate"]],
-            hide_index=True, key="tradeoff-costs",
+            here[columns].rename(columns=COLUMNS).replace({"from": SOURCES}), hide_index=True, key="tradeoff-costs",
+            on_select=lambda: _chose_row(table, list(here["key"])), selection_mode="single-row", placeholder="—",
             column_config={
-                "accuracy": st.column_config.NumberColumn("test accuracy", format="percent"),
-                "macs": st.column_config.NumberColumn("MACs left", format="percent"),
-                "params": st.column_config.NumberColumn("parameters left", format="percent"),
-                "seconds": st.column_config.NumberColumn("seconds a run", format="%.0f"),
+                "test accuracy": st.column_config.NumberColumn(format="percent"), "MACs left": st.column_config.NumberColumn(format="percent"),
+                "params left": st.column_config.NumberColumn(format="percent"), "times as fast": st.column_config.NumberColumn(format="%.2f ×"),
+                "ms a batch": st.column_config.NumberColumn(format="%.3g"), "seconds a run": st.column_config.NumberColumn(format="%.0f"),
+                "n": st.column_config.NumberColumn(help="seeds"), "tried": st.column_config.NumberColumn(help="settings of the method in its family, sweep or search"),
             },
         )  # fmt: skip
-    if beside:
-        _papers_card(papers, networks_shown(table), str(dataset))
         st.caption(
-            "A claim for a method needs its controls beside it: the dense network trained equally long, and the cut shape trained "
-            "from scratch. In the papers' own tables the training lengths differ."
+            "A claim for a method needs its controls beside it: the dense network trained equally long, and the cut shape trained from scratch."
         )
-    glossary_row("MAC", "dense control", "seed", "compact", "certificate")
 
 
-def networks_shown(table: pd.DataFrame) -> list[str]:
-    """The networks of the settings, each once."""
-    return list(dict.fromkeys(table["network"]))
+def _chose_row(table: pd.DataFrame, keys: list[str]) -> None:
+    rows = st.session_state["tradeoff-costs"].selection.rows
+    if rows and rows[0] < len(keys):
+        _select(table, keys[rows[0]])
 
 
-def _papers_card(table: pd.DataFrame, networks: list[str], dataset: str) -> None:
+def _papers_card(table: pd.DataFrame) -> None:
     """The papers' points as a table, where each is from, and what is unknown about them."""
-    points = [point for network in networks for point in points_beside(network, dataset)]
+    first = table.iloc[0]
+    points = points_beside(first["network"], first["dataset"])
     with theme.card("The papers' points", "As printed, or as others quote them; hollow diamonds above.", key="papers"):
         st.dataframe(
-            table.drop(columns=["source", "citation"]).assign(
-                counted=[point.counted for point in points], where=[point.place for point in points],
-                certainty=[point.certainty for point in points], note=[point.note for point in points],
-            ),
+            pd.DataFrame([
+                {
+                    "point": p.point, "method": p.method, "test accuracy": 1 - p.error / 100, "left": p.macs_left, "of": p.counted, "where": p.place,
+                    "certainty": p.certainty, "note": p.note,
+                }
+                for p in points
+            ]),
             hide_index=True, key="tradeoff-papers-table",
-            column_config={
-                "accuracy": st.column_config.NumberColumn("test accuracy", format="percent"),
-                "macs": st.column_config.NumberColumn("left", format="percent"), "counted": st.column_config.TextColumn("of"),
-            },
+            column_config={name: st.column_config.NumberColumn(format="percent") for name in ("test accuracy", "left")},
         )  # fmt: skip
         for line in [*dict.fromkeys(CITATIONS[point.paper] for point in points), *caveats(points)]:
             st.caption(line)
-
-
-def settings_table(runs: list[Run]) -> pd.DataFrame:
-    """One row for each setting: its runs differ by seed alone. Accuracy and MACs are means; low and high their range."""
-    groups: dict[str, list[Run]] = {}
-    for row in runs:
-        key = {k: v for k, v in row.config.items() if k not in ("seed", "source", "threads", "device", "precision")}
-        groups.setdefault(json.dumps([key, row.role], sort_keys=True), []).append(row)
-    settings = list(groups.values())
-    paths = Counter(family for rows in settings for family in {row.family for row in rows if row.role == "method"})
-    return pd.DataFrame([_setting(rows, paths) for rows in settings])
-
-
-def _setting(rows: list[Run], paths: Counter[str]) -> dict[str, Any]:
-    """`paths`: how many settings of the method itself each family has; two or more are a path over strengths."""
-    results = [row.result or {} for row in rows]
-    accuracies = [final_accuracy(result["accuracy"]) for result in results]
-    lefts = [_left(result["macs_per_image"]) for result in results]
-    config, several = rows[0].config, len(rows) > 1
-    learned = [p["method"] for p in config["phases"] if p["method"] not in ("dense", "masks")]
-    learning = learned[0] if learned else config["phases"][-1]["method"]
-    learning = LOOKS_OF_ROLE.get(rows[0].role, learning)
-    family = max((row.family for row in rows), key=lambda name: paths[name])
-    strengths = strengths_of(config) if paths[family] > 1 and rows[0].role == "method" else {}
-    label = strength_words(strengths) if strengths else ROLES.get(rows[0].role) or rows[0].preset
-    return {
-        "label": rows[0].name or label, "path": family if strengths else None, "strength": max(strengths.values(), default=None),
-        "method": learning, "role": rows[0].role, "source": "ours", "n": len(rows), "network": config["network"],
-        "accuracy": sum(accuracies) / len(rows), "macs": sum(lefts) / len(rows),
-        "low": min(accuracies) if several else None, "high": max(accuracies) if several else None,
-        "macs_low": min(lefts) if several else None, "macs_high": max(lefts) if several else None,
-        "params": sum(_left(result["params"]) for result in results) / len(rows),
-        "epochs": sum(p["epochs"] for p in config["phases"]), "seconds": _seconds(results),
-        "certificate": sentences.listing(sorted({result["certificate"]["verdict"] for result in results})),
-    }  # fmt: skip
-
-
-def _left(pair: dict[str, float]) -> float:
-    return pair["compact"] / pair["dense"]
-
-
-def _seconds(results: list[dict[str, Any]]) -> float | None:
-    known = [result["seconds"] for result in results if result.get("seconds")]
-    return sum(known) / len(known) if known else None
-
-
-def paper_table(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """The papers' points on the networks of the table and this data set."""
-    networks = networks_shown(table)
-    found = [point for network in networks for point in points_beside(network, dataset)]
-    return pd.DataFrame([
-        {
-            "label": point.point if len(networks) == 1 else f"{point.point}, {point.network}", "method": point.method, "source": "paper", "accuracy": 1 - point.error / 100,
-            "macs": point.macs_left, "citation": f"{point.source}; {point.counted}" + (f": {point.note}" if point.note else ""),
-        }
-        for point in found
-    ])  # fmt: skip
+        st.caption("In the papers' own tables the training lengths differ.")

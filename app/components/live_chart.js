@@ -39,8 +39,13 @@ function draw(chart) {
   layout.autosize = true;
   delete layout.width;
   layout.height = chart.wanted.height;
-  const config = { displaylogo: false, responsive: false, displayModeBar: "hover", modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "sendChartToCloud"], toImageButtonOptions: { format: "svg", filename: revision } };
-  window.Plotly.react(chart, recolour(spec.data, swap), layout, config).then(() => {
+  const brushes = chart.wanted.chosen ? [] : ["lasso2d", "select2d"];
+  const config = { displaylogo: false, responsive: false, displayModeBar: "hover", modeBarButtonsToRemove: [...brushes, "autoScale2d", "zoomIn2d", "zoomOut2d", "sendChartToCloud"], toImageButtonOptions: { format: "svg", filename: revision } };
+  const traces = recolour(spec.data, swap);
+  if (chart.wanted.chosen) brush(traces, layout, new Set(chart.wanted.chosen));
+  chart.drawing = true;  // what Plotly tells of a brush meanwhile is not a person's doing
+  window.Plotly.react(chart, traces, layout, config).then(() => {
+    setTimeout(() => (chart.drawing = false));
     if (chart.drawn) return;
     chart.drawn = true;
     chart.on("plotly_click", (event) => {
@@ -48,7 +53,25 @@ function draw(chart) {
       const ofLine = point?.data?.customdata?.length === 1 ? point.data.customdata[0] : null; // one for all its points
       if (point) chart.trigger("picked", { curve: point.curveNumber, x: point.x, y: point.y, customdata: point.customdata ?? ofLine });
     });
+    chart.on("plotly_selected", (event) => tell(chart, event?.points ?? []));
+    chart.on("plotly_deselect", () => tell(chart, []));
   });
+}
+
+// A brushed figure names its points by the first entry of their customdata.
+function tell(chart, points) {
+  if (chart.wanted.chosen && !chart.drawing) chart.trigger("selected", points.map((point) => point.customdata?.[0]).filter((name) => name !== undefined));
+}
+
+// The chosen points stand out, whatever trace they are in by now; with none the brush is lifted.
+function brush(traces, layout, chosen) {
+  layout.selectionrevision = chosen.size ? "brushed" : "all";
+  if (!chosen.size) layout.selections = [];
+  for (const trace of traces) {
+    if (!trace.customdata) continue;
+    const found = trace.customdata.flatMap((about, index) => (chosen.has(about[0]) ? [index] : []));
+    trace.selectedpoints = chosen.size ? found : null;
+  }
 }
 
 function isDark(chart, paper) {

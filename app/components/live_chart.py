@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,21 @@ def plotly_loader(key: str = "plotly-loader") -> None:
 
 
 def live_chart(
-    spec: dict[str, Any], *, key: str, height: int = 300, on_picked: Callable[[], None] = lambda: None
+    spec: dict[str, Any],
+    *,
+    key: str,
+    height: int = 300,
+    on_picked: Callable[[], None] = lambda: None,
+    on_selected: Callable[[], None] = lambda: None,
+    chosen: Sequence[str] | None = None,
 ) -> Any:
     """Shows a spec of ``app.charts``. ``result.picked`` is one click: ``{curve, x, y, customdata}``; inside a fragment
-    that repeats, read it in ``on_picked``."""
+    that repeats, read it in ``on_picked``.
+
+    With ``chosen`` the figure can be brushed by box and lasso: ``result.selected`` are the first entries of the points'
+    customdata, none where the brush is lifted; ``chosen`` says which of them stand out now (empty: all).
+    """
     data = {"spec": spec, "height": height, "dark": DARK, "revision": key}
-    return _mount(key=key, data=data, height="content", on_picked_change=on_picked)
+    if chosen is not None:
+        data["chosen"] = list(chosen)
+    return _mount(key=key, data=data, height="content", on_picked_change=on_picked, on_selected_change=on_selected)

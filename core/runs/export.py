@@ -9,9 +9,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from core.errors import BadInput
-from core.runs.folder import HISTORY, Recorder, RunFolder
+from core.runs.folder import HISTORY, SWEEPS, Recorder, RunFolder
 
-RECORDS = ("run.json", "events.jsonl", "history.json", *HISTORY, "compact.safetensors", "measured.json")
+RECORDS = ("run.json", "events.jsonl", "history.json", *HISTORY, "compact.safetensors", "measured.json", SWEEPS)
 
 
 def export(folder: RunFolder, target: Path, *, checkpoints: int = 1) -> None:

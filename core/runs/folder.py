@@ -9,6 +9,7 @@
     checkpoints/        one at step 0, then after every epoch
     compact.safetensors the network after the cut, rebuilt without pickle; certificate.json beside it
     search.json         of a family's first run: the search for a strength that it belongs to (`core.runs.searching`)
+    measured.json       the newest speed that was measured afterwards; measured-sweep.json: by batch, threads and engine
     worker.log          what the process printed
 
 Readers need no lock: a half-written last line or record is not there yet. No torch.
@@ -28,6 +29,7 @@ from core.errors import DamagedFile
 from core.events import Checkpointed, Event, Started, Structure
 
 FORMAT = 1
+SWEEPS = "measured-sweep.json"
 HISTORY = {"values.f32": 4, "effective.f32": 4, "alive.u8": 1}  # bytes of a unit in each
 
 
@@ -93,6 +95,14 @@ class RunFolder:
     def effectives(self) -> np.ndarray:
         """The effective norms (float32) of all epochs recorded, (epochs, units); no epochs where none were."""
         return _records(self.path / "effective.f32", "f4", sum(site["total"] for site in self.sites()), 0)
+
+    def sweeps(self) -> dict[str, dict[str, Any]]:
+        """The newest sweep of each kind (`core.sweeps`); none where nothing was measured, or the file is not whole."""
+        try:
+            kept: dict[str, dict[str, Any]] = json.loads((self.path / SWEEPS).read_text())
+        except (OSError, ValueError):
+            return {}
+        return kept
 
     def history(self, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Values (float32) and alive flags (uint8) of the epochs from `start` on, each (epochs, units)."""

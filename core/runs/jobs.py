@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from core import checkpoint, conditions, cut
+from core import checkpoint, conditions, cut, sweeps
 from core.config import RunConfig
 from core.crossed import Crossed, beneath, together
 from core.data.dataset import Dataset
-from core.errors import BadInput, WrongMoment
+from core.errors import BadInput, WrongMoment, one_of
 from core.forms import check_suffix, write_form
 from core.latency import processor
 from core.levels import level_of, levels_of, nested_in
 from core.nested import Adaptive, budget
 from core.nested.knowledge import views_of
 from core.networks.factors import fold
-from core.runs.folder import RunFolder, write_atomically
+from core.runs.folder import SWEEPS, RunFolder, write_atomically
 from core.structure import cost
 from core.trained import trained_network
 from core.whatif import WhatIf
@@ -169,4 +169,20 @@ def measure_of(folder: RunFolder, data: Path | None) -> dict[str, Any]:
     document = speed.model_dump(mode="json")
     kept = {"epoch": epoch, "taken": time.time(), "speed": document}
     write_atomically(folder.path / "measured.json", json.dumps(kept))
+    return document
+
+
+def sweep_of(folder: RunFolder, kind: str, data: Path | None) -> dict[str, Any]:
+    """Time `folder`'s newest network over batches, threads or engines, and keep the result in `measured-sweep.json` of the folder.
+
+    Raises BadInput for another kind, WrongMoment where there is no checkpoint yet.
+    """
+    if kind not in sweeps.KINDS:
+        raise one_of("--sweep", kind, sweeps.KINDS)
+    network, config, dataset, epoch = newest(folder, data)
+    conditions.prepare_process(conditions.fixed(config, 0))
+    images = cut.first_images(dataset, max(config.batch_size, *sweeps.BATCHES))
+    done = cut.cut(network, dataset, config.network)
+    document = {"epoch": epoch, **sweeps.swept(kind, done, images, config.batch_size)}
+    write_atomically(folder.path / SWEEPS, json.dumps(folder.sweeps() | {kind: document}))
     return document

@@ -160,7 +160,8 @@ def _measure(
 
 def _norms(folder: RunFolder, epoch: int, sites: list[Structure]) -> np.ndarray:
     """Effective norms of all units after an epoch, NaN where none were recorded."""
-    known, values = {s["site"]: s for s in folder.sites()}, folder.effective(epoch)
+    known, recorded = {s["site"]: s for s in folder.sites()}, folder.effectives()
+    values = recorded[epoch] if epoch < len(recorded) else np.zeros(0)
     out = []
     for site in sites:
         at = known.get(site.site)

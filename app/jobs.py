@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import streamlit as st
 
@@ -75,6 +75,23 @@ def take(key: str) -> dict[str, Any] | None:
         st.session_state.setdefault(FAILED, {})[key] = job.said() or "it ended without a word; try again"
         return None
     return job.document()
+
+
+def button(key: str, label: str, *, widget: str, ready: bool, primary: bool = False) -> bool:
+    """A button that starts job `key`, greyed while it is at work, with the reason under it where it failed; True when pressed.
+
+    What such a job measures lies in a run's folder: its answer is not looked at.
+    """
+    if at_work(key) is not None:
+        st.button("Measuring…", key=widget, icon=":material/timer:", disabled=True)
+        return False
+    if begun(key):
+        take(key)
+        st.rerun()
+    if failed := failure(key):
+        st.error(failed, icon=":material/error:")
+    look: Literal["primary", "secondary"] = "primary" if primary else "secondary"
+    return st.button(label, key=widget, icon=":material/timer:", type=look, disabled=not ready)
 
 
 def failure(key: str) -> str | None:

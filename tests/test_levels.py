@@ -50,6 +50,7 @@ from core.runs.control import new_run
 from core.runs.folder import RunFolder
 from core.runs.lane import _which
 from core.runs.lane_levels import LevelQuestions, image_of
+from core.runs.lane_stands import Stands
 from core.runs.store import Store
 from core.structure import cost
 from core.trained import trained_network
@@ -384,7 +385,7 @@ def lane(trained, monkeypatch):
             kept[file] = found, config, epoch
         return kept[file]
 
-    questions = LevelQuestions(_which, of, lambda name: dataset, None)
+    questions = LevelQuestions(Stands(_which, of, lambda name: dataset))
     asked = []
 
     def ask(root, question, *, timeout_s=1.0, **details):

@@ -20,6 +20,7 @@ from core.errors import BadInput, WrongMoment
 from core.runs.collapses import report_of
 from core.runs.folder import RunFolder
 from core.runs.lane import _which
+from core.runs.lane_stands import Stands
 from core.runs.lane_units import UnitQuestions
 from core.trained import trained_network
 
@@ -40,7 +41,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def questions(network):
-    return UnitQuestions(_which, lambda file: network, lambda name: load("digits"))
+    return UnitQuestions(Stands(_which, lambda file: network, lambda name: load("digits")))
 
 
 @pytest.fixture

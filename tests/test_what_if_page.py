@@ -20,6 +20,7 @@ from core.presets import hand_tuned, preset
 from core.runs import by_hand
 from core.runs.control import new_run
 from core.runs.lane import _which
+from core.runs.lane_stands import Stands
 from core.runs.lane_whatif import WhatIfQuestions
 from core.runs.store import Run
 from core.trained import trained_network
@@ -202,7 +203,7 @@ def lane(monkeypatch):
             kept[file] = network, config, epoch
         return kept[file]
 
-    questions = WhatIfQuestions(_which, network_of, lambda name: dataset)
+    questions = WhatIfQuestions(Stands(_which, network_of, lambda name: dataset))
     named = {"units": questions.units, "whatif": questions.whatif, "whatif_proof": questions.proof}
     asked = []
 

@@ -26,6 +26,7 @@ from core.runs import by_hand
 from core.runs.control import new_run
 from core.runs.folder import Recorder, RunFolder
 from core.runs.lane import _which
+from core.runs.lane_stands import Stands
 from core.runs.lane_whatif import WhatIfQuestions
 from core.runs.store import Store
 from core.structure import plan_chosen
@@ -366,7 +367,7 @@ def test_the_lane_answers_what_would_be_left_and_proves_it(family):
         return network, config, epoch
 
     lane = WhatIfQuestions(
-        lambda folder, epoch: _which(folder, epoch), lambda file: network_of(Path(file)), lambda name: DIGITS
+        Stands(lambda folder, epoch: _which(folder, epoch), lambda file: network_of(Path(file)), lambda name: DIGITS)
     )
     folder = str(root / first)
     units = lane.units(folder)

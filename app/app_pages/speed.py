@@ -116,17 +116,8 @@ def _button(row: Run | None, view: RunView) -> None:
             "This is a recording: its times were taken on the machine named here. Train a run of your own to measure this one."
         )
         return
-    job = f"measure {row.id}"
-    if jobs.at_work(job) is not None:
-        st.button("Measuring…", key="measure", icon=":material/timer:", disabled=True)
-        return
-    if jobs.begun(job):
-        jobs.take(job)  # what it measured lies in the run's folder
-        st.rerun()
-    if failed := jobs.failure(job):
-        st.error(failed, icon=":material/error:")
     ready = row.state not in ("queued", "starting")
-    if st.button("Measure speed now", key="measure", icon=":material/timer:", type="primary", disabled=not ready):
+    if jobs.button(f"measure {row.id}", "Measure speed now", widget="measure", ready=ready, primary=True):
         _measure(row.id, is_living(row))
         st.rerun()  # the whole page: it now looks every second
 

@@ -79,16 +79,7 @@ def conditions(told: dict[str, Any]) -> str:
 
 
 def _button(row: Run, kind: str, label: str) -> None:
-    job = _job(row.id, kind)
-    if jobs.at_work(job) is not None:
-        st.button("Measuring…", key=f"measure-{kind}", icon=":material/timer:", disabled=True)
-        return
-    if jobs.begun(job):
-        jobs.take(job)  # what it measured lies in the run's folder
-        st.rerun()
-    if failed := jobs.failure(job):
-        st.error(failed, icon=":material/error:")
-    ready = row.state not in ("queued", "starting")
-    if st.button(label, key=f"measure-{kind}", icon=":material/timer:", disabled=not ready):
+    job, ready = _job(row.id, kind), row.state not in ("queued", "starting")
+    if jobs.button(job, label, widget=f"measure-{kind}", ready=ready):
         jobs.start(job, "measure", row.id, "--sweep", kind, "--runs", str(store().root))
         st.rerun()  # the whole page: it now looks every second

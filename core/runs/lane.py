@@ -35,6 +35,7 @@ from core.runs.lane_attribution import AttributionQuestions
 from core.runs.lane_client import publish
 from core.runs.lane_inspecting import belongs, reshape
 from core.runs.lane_levels import LevelQuestions
+from core.runs.lane_stands import Stands
 from core.runs.lane_units import UnitQuestions
 from core.runs.lane_whatif import WhatIfQuestions
 from core.trained import trained_network
@@ -56,10 +57,11 @@ class Lane(socketserver.ThreadingTCPServer):
         self.network = lru_cache(16)(self._network)
         self.prediction = lru_cache(64)(self._prediction)
         self.solvers = lru_cache(1)(_solvers)
-        self.levels = LevelQuestions(_which, self.network, self.dataset, data)
-        self.crossing = WhatIfQuestions(_which, self.network, self.dataset)
-        self.looks = AttributionQuestions(_which, self.network, self.dataset, data)
-        self.units = UnitQuestions(_which, self.network, self.dataset)
+        stands = Stands(_which, self.network, self.dataset, data)
+        self.levels = LevelQuestions(stands)
+        self.crossing = WhatIfQuestions(stands)
+        self.looks = AttributionQuestions(stands)
+        self.units = UnitQuestions(stands)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The answer to one question, or {error: sentence}."""

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core import latency
 from core.attribution.asked import Asked, asked_networks, class_asked
 from core.attribution.pixels import enlarged, grad_cam, integrated_gradients
 from core.attribution.ranks import spearman
-from core.config import RunConfig
-from core.data.dataset import Dataset
 from core.errors import BadInput
 from core.nested.knowledge import View, views_of
 from core.runs.folder import RunFolder
 from core.runs.lane_levels import image_of
+from core.runs.lane_stands import Questions, Stands
 
 STEPS = 32
 MAX_IMAGES = 4
@@ -28,20 +26,11 @@ DIGITS = 4
 LEAST = 16  # positions below which a rank correlation of two maps would be luck
 
 
-class AttributionQuestions:
-    """Answers from the checkpoint after `epoch` epochs, or the nearest one before it (None: the newest); what was found is kept.
+class AttributionQuestions(Questions):
+    """Answers from the checkpoint after `epoch` epochs, or the nearest one before it (None: the newest); what was found is kept."""
 
-    `which`, `network_of`, `dataset_of`: as of `lane_levels.LevelQuestions`.
-    """
-
-    def __init__(
-        self,
-        which: Callable[[RunFolder, int | None], str],
-        network_of: Callable[[str], tuple[nn.Module, RunConfig, int]],
-        dataset_of: Callable[[str], Dataset],
-        data: Path | None,
-    ) -> None:
-        self.which, self.network_of, self.dataset_of, self.data = which, network_of, dataset_of, data
+    def __init__(self, stands: Stands) -> None:
+        super().__init__(stands)
         self.networks = lru_cache(4)(self._networks)
         self.looked = lru_cache(64)(self._looked)
 

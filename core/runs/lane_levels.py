@@ -5,17 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from core.config import RunConfig
-from core.data.dataset import Dataset
 from core.errors import BadInput
 from core.latency import processor
 from core.levels import nested_in
@@ -26,25 +23,17 @@ from core.nested.bands import bands, first_held, shared_layers
 from core.nested.knowledge import View, views_of
 from core.runs.folder import RunFolder, write_atomically
 from core.runs.jobs import extract_of
+from core.runs.lane_stands import Questions, Stands
 
 LOOKED = 500  # test images among which the levels' disagreements are sought
 MAX_KERNELS = 256
 
 
-class LevelQuestions:
-    """Answers from the checkpoint after `epoch` epochs, or the nearest one before it (None: the newest); what was found in one is kept.
+class LevelQuestions(Questions):
+    """Answers from the checkpoint after `epoch` epochs, or the nearest one before it (None: the newest); what was found in one is kept."""
 
-    `which` gives the checkpoint of a run, `network_of` the network, settings and epoch of a checkpoint.
-    """
-
-    def __init__(
-        self,
-        which: Callable[[RunFolder, int | None], str],
-        network_of: Callable[[str], tuple[nn.Module, RunConfig, int]],
-        dataset_of: Callable[[str], Dataset],
-        data: Path | None,
-    ) -> None:
-        self.which, self.network_of, self.dataset_of, self.data = which, network_of, dataset_of, data
+    def __init__(self, stands: Stands) -> None:
+        super().__init__(stands)
         self.nested = lru_cache(4)(self._nested)
         self.parted = lru_cache(16)(self._parted)
         self.made = lru_cache(16)(self._made)

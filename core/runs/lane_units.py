@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,30 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from core import latency
-from core.config import RunConfig
-from core.data.dataset import Dataset
 from core.errors import BadInput
 from core.networks.describe import structures_of
 from core.runs.folder import RunFolder
+from core.runs.lane_stands import Questions, Stands
 
 MAX_SLICES = 128  # two-dimensional slices of a kernel that are sent
 MAX_KERNELS = 256  # whole kernels of a first layer
 SIDE = 48  # pixels of a feature map's side, at most
 
 
-class UnitQuestions:
-    """Answers from the checkpoint after `at` epochs or the nearest before it; where none is kept so early, from the newest.
+class UnitQuestions(Questions):
+    """Answers from the checkpoint after `at` epochs or the nearest before it; where none is kept so early, from the newest."""
 
-    `which` gives the checkpoint of a run, `network_of` the network, settings and epoch of a checkpoint.
-    """
-
-    def __init__(
-        self,
-        which: Callable[[RunFolder, int | None], str],
-        network_of: Callable[[str], tuple[nn.Module, RunConfig, int]],
-        dataset_of: Callable[[str], Dataset],
-    ) -> None:
-        self.which, self.network_of, self.dataset_of = which, network_of, dataset_of
+    def __init__(self, stands: Stands) -> None:
+        super().__init__(stands)
         self.said = lru_cache(8)(self._said)
 
     def layer(self, folder: str, path: str, at: int | None = None, epoch: int | None = None) -> dict[str, Any]:

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from core import cut, latency
-from core.config import RunConfig
 from core.crossed import Crossed
-from core.data.dataset import Dataset
 from core.runs.folder import RunFolder
+from core.runs.lane_stands import Questions, Stands
 from core.whatif import SAMPLE_SEED, WhatIf
 
 
-class WhatIfQuestions:
-    """Answers from the checkpoint after `epoch` epochs, or the nearest one before it (None: the newest); the newest answers are kept.
+class WhatIfQuestions(Questions):
+    """Answers from the checkpoint after `epoch` epochs, or the nearest one before it (None: the newest); the newest answers are kept."""
 
-    `which` gives the checkpoint of a run, `network_of` the network, settings and epoch of a checkpoint.
-    """
-
-    def __init__(
-        self,
-        which: Callable[[RunFolder, int | None], str],
-        network_of: Callable[[str], tuple[nn.Module, RunConfig, int]],
-        dataset_of: Callable[[str], Dataset],
-    ) -> None:
-        self.which, self.network_of, self.dataset_of = which, network_of, dataset_of
+    def __init__(self, stands: Stands) -> None:
+        super().__init__(stands)
         self.asked = lru_cache(4)(self._asked)
         self.cut = lru_cache(16)(self._cut)
         self.told = lru_cache(64)(self._told)

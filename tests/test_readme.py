@@ -8,6 +8,7 @@ import bench_knife
 import bench_native
 import bench_nested
 import bench_step
+import bench_time_to
 import bench_training
 import pytest
 
@@ -27,7 +28,7 @@ def test_the_tables_of_evidence_are_made_of_its_rows():
 
 
 @pytest.mark.parametrize(
-    "script", [bench_knife, bench_native, bench_headline, bench_step, bench_training, bench_nested]
+    "script", [bench_knife, bench_native, bench_headline, bench_step, bench_training, bench_nested, bench_time_to]
 )
 def test_the_tables_of_the_benchmarks_are_their_evidence(script, capsys):
     printed = script.markdown() or capsys.readouterr().out

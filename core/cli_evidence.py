@@ -11,7 +11,9 @@ from core.cli_shared import Data, Json, Runs, emit, open_store, say
 from core.cli_train import train
 
 Only = Annotated[str, typer.Option("--only", help="Only rows whose names hold this, for example .0 for seed 0.")]
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table as it stands; run nothing.")]
+Markdown = Annotated[
+    bool, typer.Option("--markdown", help="Print the table as it stands, without a name the README's; run nothing.")
+]
 
 
 def evidence(
@@ -25,8 +27,8 @@ def evidence(
     """Run what a table of evidence still lacks, row by row; without a name, list the tables."""
     from core.evidence import doing, rendering
 
-    if table and markdown:
-        typer.echo(rendering.markdown(doing.known(table).name))
+    if markdown:
+        typer.echo(rendering.markdown(doing.known(table).name) if table else rendering.readme_section())
         return
     rows = [doing.complete(table, open_store(runs, data), train, say.print, only)] if table else doing.listed()
     words = Table("table", "rows", "missing", "what")

@@ -14,7 +14,7 @@ import pytest
 
 from core import presets
 from core.cli import app
-from core.evidence.rendering import markdown, recorded, summary
+from core.evidence.rendering import markdown, readme_section, recorded, summary
 from core.evidence.tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,9 +22,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_tables_of_evidence_are_made_of_its_rows():
-    for name, table in TABLES.items():
-        if recorded(table):
-            assert markdown(name) in README
+    assert markdown("digits") in README and readme_section() in README
 
 
 @pytest.mark.parametrize(

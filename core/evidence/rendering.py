@@ -126,6 +126,16 @@ def markdown(name: str) -> str:
     return "\n".join([*out, "", _conditions(table, rows)])
 
 
+def readme_section() -> str:
+    """Every table beyond the default run's that has rows: title, what it asks, the table."""
+    parts = [
+        f"**{table.title}.** {table.asks}\n\n{markdown(name)}"
+        for name, table in TABLES.items()
+        if name != "digits" and recorded(table)
+    ]
+    return "\n\n".join(parts)
+
+
 def _percent(value: tuple[float, float | None] | None, digits: int = 1) -> str:
     if value is None:
         return ""
@@ -149,10 +159,8 @@ def _times(value: tuple[float, float | None] | None) -> str:
 def _removal(line: Mapping[str, Any]) -> str:
     if not line["verdicts"]:
         return ""
-    verdicts = ", ".join(line["verdicts"])
-    return (
-        verdicts if line["max_rel"] is None or verdicts == "nothing-removed" else f"{verdicts}, {line['max_rel']:.0e}"
-    )
+    verdicts = ", ".join("nothing removed" if verdict == "nothing-removed" else verdict for verdict in line["verdicts"])
+    return verdicts if line["max_rel"] is None else f"{verdicts}, {line['max_rel']:.0e}"
 
 
 def _conditions(table: Table, rows: Mapping[str, Row]) -> str:

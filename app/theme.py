@@ -29,7 +29,7 @@ div[class*="st-key-run-card-"] { gap: 0.1rem; } div[class*="st-key-menu-"] [data
 .stMainBlockContainer { max-width: 1480px; padding-top: 4.4rem; padding-left: 1.6rem; padding-right: 1.6rem; }
 [data-testid="stLayoutWrapper"]:has(> div[class*="st-key-stays-"]) { position: sticky; top: 3.6rem; z-index: 90; background: var(--page); padding: 4px 0; }
 .stVerticalBlock { gap: 0.8rem; }
-[data-testid="stCaptionContainer"] { color: var(--tile-soft); opacity: 1; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { color: var(--tile-soft) !important; opacity: 1; }
 </style>
 """
 LIGHT = "<style>:root { --tile-line: #dfe4de; --tile-card: #ffffff; --tile-soft: #5f6e66; --page: #fbfaf7; }</style>"

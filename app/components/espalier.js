@@ -80,7 +80,7 @@ function frame() {
 
   const foot = element(root, "div", { class: "foot" });
   view.readout = element(foot, "span", { class: "readout", "aria-live": "off" });
-  view.legend = element(foot, "span", { class: "legend", "aria-label": "Legend" });
+  view.legend = element(foot, "span", { class: "legend", role: "group", "aria-label": "Legend" });
   view.save = element(foot, "button", { class: "save", type: "button" }, "Save SVG");
   view.card = element(root, "div", { class: "card", role: "tooltip" });
 

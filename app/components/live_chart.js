@@ -40,7 +40,7 @@ function draw(chart) {
   delete layout.width;
   layout.height = chart.wanted.height;
   const brushes = chart.wanted.chosen ? [] : ["lasso2d", "select2d"];
-  const config = { displaylogo: false, responsive: false, displayModeBar: "hover", modeBarButtonsToRemove: [...brushes, "autoScale2d", "zoomIn2d", "zoomOut2d", "sendChartToCloud"], toImageButtonOptions: { format: "svg", filename: revision } };
+  const config = { displaylogo: false, responsive: false, displayModeBar: spec.layout.dragmode === false ? false : "hover", modeBarButtonsToRemove: [...brushes, "autoScale2d", "zoomIn2d", "zoomOut2d", "sendChartToCloud"], toImageButtonOptions: { format: "svg", filename: revision } };
   const traces = recolour(spec.data, swap);
   if (chart.wanted.chosen) brush(traces, layout, new Set(chart.wanted.chosen));
   chart.drawing = true;  // what Plotly tells of a brush meanwhile is not a person's doing

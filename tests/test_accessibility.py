@@ -25,8 +25,16 @@ def findings(page):
     return found
 
 
+ALWAYS = {
+    ("structure", "dark"),
+    *((name, "light") for name in ("start", "structure", "what-if", "trade-offs", "inspect")),
+}
+"""Looked at in every run of the tests; the others with `pytest -m slow`."""
+EVERY = [*((name, "light") for name in pages()), *((name, "dark") for name in DARK)]
+
+
 @pytest.mark.parametrize(
-    ("name", "scheme"), [*((name, "light") for name in pages()), *((name, "dark") for name in DARK)]
+    ("name", "scheme"), [pytest.param(*one, marks=[] if one in ALWAYS else pytest.mark.slow) for one in EVERY]
 )
 def test_nobody_is_shut_out(name, scheme, browser, dashboard):
     page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)

@@ -30,8 +30,8 @@ def living(dashboard):
 
 
 def tree_epoch(tab):
-    """The epoch the espalier says it shows."""
-    return int(tab.locator(".st-key-card-tree .espalier .now b").inner_text())
+    """The epoch the espalier says it shows; -1 before it has drawn one."""
+    return int(tab.locator(".st-key-card-tree .espalier .now b").inner_text() or -1)
 
 
 def wait_for_epoch(tab, epoch, timeout_s=120):
@@ -262,6 +262,7 @@ def test_the_papers_headline_is_recorded_first_and_measured_here_by_a_button(tab
     assert plot(tab, "headline", "data.length") == bars + 2
 
 
+@pytest.mark.slow
 def test_a_search_for_a_strength_starts_from_the_form_goes_on_over_a_reload_and_says_what_it_found(tab, dashboard):
     store = Store(dashboard[1])
     tab.goto("/")

@@ -174,6 +174,7 @@ def test_a_search_in_the_background_survives_the_death_of_its_leader(quiet):
     assert told["runs"][0] == family and len(told["tried"]) == len(quiet.family(family)) <= 2
 
 
+@pytest.mark.slow
 def test_the_search_starts_in_the_background_from_the_command_line_and_show_tells_of_it(tmp_path):
     def core(*arguments):
         done = subprocess.run(

@@ -83,6 +83,7 @@ def test_pause_steer_continue_and_reload_find_everything_as_it_was(tab, living):
     expect(tab.get_by_role("button", name="Continue")).to_be_visible()
     assert store.get(run).state == "paused"
     slider = tab.locator(f".st-key-strength-filter-{run}").get_by_role("slider")
+    expect(slider).to_have_attribute("aria-valuetext", "0.006")  # drawn anew for the paused run
     slider.focus()
     slider.press("ArrowRight")
     for _ in range(600):
@@ -90,7 +91,9 @@ def test_pause_steer_continue_and_reload_find_everything_as_it_was(tab, living):
         if steered and steered[0].applied is not None:
             break
         time.sleep(0.1)
-    assert steered and steered[0].value > 0.006 and steered[0].applied is not None
+    assert steered and steered[0].value > 0.006 and steered[0].applied is not None, [
+        (c.value, c.kind, c.control) for c in store.controls(run)
+    ]
     tab.get_by_role("button", name="Continue").click()
     expect(tab.get_by_role("button", name="Pause")).to_be_visible()
     epoch = tree_epoch(tab)

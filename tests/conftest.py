@@ -33,6 +33,12 @@ def pytest_xdist_auto_num_workers(config):
     return min(4, (os.cpu_count() or 1) + 1)
 
 
+def pytest_collection_modifyitems(items):
+    """Files with a browser first: they wait more than they compute, and the others fill the cores meanwhile."""
+    first = {item.path for item in items if "browser" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in first)
+
+
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     """An empty runs folder that everything in this process uses."""

@@ -406,6 +406,7 @@ def test_a_name_that_is_a_run_and_a_file_is_refused(espalier, run_state, folder,
 
 
 @pytest.mark.skipif(not STRANGER.exists(), reason=f"a stranger's trained network is not at {STRANGER}")
+@pytest.mark.slow
 def test_a_strangers_checkpoint_is_cut_on_real_images(document):
     if GIVEN is None or missing("cifar10", Path(GIVEN)):
         pytest.skip(f"the official files of cifar10 are not under {DATA_VARIABLE}")

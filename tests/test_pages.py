@@ -11,6 +11,7 @@ from test_espalier import opened
 
 from core.config import RunConfig
 from core.presets import PRESETS, preset
+from core.runs.control import steer
 from core.runs.store import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,10 +107,24 @@ def test_pausing_and_steering_write_controls(runs, run_state):
     run = run_state("running")
     at = page("live", run)
     at.button(key="pause").click().run()
-    slider = at.select_slider(key=f"strength-filter-{run}")
+    slider = at.select_slider(key=f"strength-filter-{run}-0")
     slider.set_value(slider.options[-1] if not isinstance(slider.options[-1], str) else float(slider.options[-1])).run()
     asked = [(c.control, c.kind) for c in runs.controls(run)]
     assert ("pause", "") in asked and ("strength", "filter") in asked
+
+
+def test_a_strength_asked_elsewhere_is_where_the_slider_stands_and_steers_nothing(runs, run_state):
+    run = run_state("running")
+    at = page("live", run)
+    steer(runs, run, "strength", "filter=0.0077")
+    for _ in range(2):
+        at.run()
+        assert [float(s.value) for s in at.select_slider if s.key.startswith(f"strength-filter-{run}")] == [0.0077]
+    slider = next(s for s in at.select_slider if s.key.startswith(f"strength-filter-{run}"))
+    slider.set_value(0.012).run()
+    at.run()
+    assert [c.value for c in runs.controls(run)] == [0.0077, 0.012]
+    assert slider.key in {s.key for s in at.select_slider}, "its own move draws no new slider"
 
 
 def test_a_lost_run_continues_with_one_click(runs, run_state, monkeypatch):

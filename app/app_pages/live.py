@@ -24,6 +24,8 @@ from core.runs.control import resume_in_background, steer
 from core.runs.store import Run
 
 TICK_S = 1.0
+_FROM_NOTHING = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+"""Strengths to choose from where a run began with none."""
 
 
 def page() -> None:
@@ -139,26 +141,23 @@ def _controls(row: Run, view: RunView) -> None:
 
 
 def _strength(column: Any, row: Run, view: RunView, kind: str) -> None:
-    """A slider of the strength of one kind; its position is what the newest change asked for."""
+    """A slider of the strength of one kind; its position is what the newest change asked for.
+
+    What is asked elsewhere (another tab, the command line) is a new slider, drawn where it should stand: a slider
+    moved by the program can be answered by the browser with where it stood before, which would steer the run.
+    """
     start = view.phase().get(f"strength_{kind}", 0.0)
-    asked = [c.value for c in store().controls(row.id) if c.control == "strength" and c.kind == kind]
+    asked = [c.value for c in store().controls(row.id) if c.kind == kind and c.value is not None]
     now = asked[-1] if asked else start
-    factors = (
-        sorted(
-            {
-                0.0,
-                *(round(start * m, 6) for m in (0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 5, 10)),
-                *([now] if now is not None else []),
-            }
-        )
-        if start
-        else [0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05]
-    )
     key = f"strength-{kind}-{row.id}"
-    if now in factors and st.session_state.get(key) != now:
-        st.session_state[key] = now  # asked elsewhere: another tab, the command line
+    drawn = st.session_state.get(f"{key}-drawn", (0, start, start))
+    if drawn[1:] != (start, now):
+        drawn = (drawn[0] + 1, start, now)
+    st.session_state[f"{key}-drawn"] = drawn
+    steps = [start * m for m in (0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 5, 10)] if start else _FROM_NOTHING
+    options = sorted({0.0, *(round(value, 6) for value in steps), *asked, now})
     column.select_slider(
-        f"Strength on {KIND_WORDS[kind]}", factors, key=key, on_change=_set_strength, args=(row.id, kind, key),
+        f"Strength on {KIND_WORDS[kind]}", options, value=now, key=f"{key}-{drawn[0]}", on_change=_set_strength, args=(row.id, kind, key),
         format_func=lambda v: f"{v:g}", help=f"How hard the penalty pushes {view.penalised()}s towards zero. The schedule scales it over the run.",
     )  # fmt: skip
 
@@ -171,10 +170,14 @@ def _ask(run: str, control: str) -> None:
 
 
 def _set_strength(run: str, kind: str, key: str) -> None:
+    number, start, stood = st.session_state[f"{key}-drawn"]
+    value = st.session_state[f"{key}-{number}"]
     try:
-        steer(store(), run, "strength", f"{kind}={st.session_state[key]}")
+        steer(store(), run, "strength", f"{kind}={value}")
+        st.session_state[f"{key}-drawn"] = (number, start, value)  # its own move: the same slider goes on
     except (BadInput, WrongMoment) as error:
         st.session_state["said"] = str(error)
+        st.session_state[f"{key}-drawn"] = (number + 1, start, stood)  # refused: drawn anew where it stood
 
 
 def _resume(run: str) -> None:

@@ -1,0 +1,23 @@
+"""What journeys in a browser look for on a page."""
+
+import time
+
+
+def tree_epoch(tab):
+    """The epoch the espalier says it shows; -1 before it has drawn one."""
+    return int(tab.locator(".st-key-card-tree .espalier .now b").inner_text() or -1)
+
+
+def wait_for_epoch(tab, epoch, timeout_s=120):
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if tree_epoch(tab) >= epoch:
+            return
+        tab.wait_for_timeout(200)
+    raise AssertionError(f"epoch {epoch} did not appear within {timeout_s} s")
+
+
+def plot(tab, card, value):
+    """A value of a card's Plotly figure, e.g. "layout.shapes.length", as soon as there is one (0 and null are none)."""
+    found = "(card) => document.querySelector(`.st-key-card-${card} .js-plotly-plot`)?."
+    return tab.wait_for_function(found + value.replace(".", "?.").replace("[", "?.["), arg=card).json_value()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,10 @@ import time
 import urllib.request
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is there: test processes share the cores
+
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from core.presets import preset
 from core.runs import home
@@ -33,10 +37,31 @@ def pytest_xdist_auto_num_workers(config):
     return min(4, (os.cpu_count() or 1) + 1)
 
 
+def shown_in_a_browser(file: Path) -> bool:
+    """Whether a test of that file opens a page."""
+    return re.search(r"^def test_\w+\([^)]*\b(tab|browser)\b", file.read_text(), re.M) is not None
+
+
 def pytest_collection_modifyitems(items):
-    """Files with a browser first: they wait more than they compute, and the others fill the cores meanwhile."""
-    first = {item.path for item in items if "browser" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: item.path not in first)
+    """Files with a browser first."""
+    shown = {path: shown_in_a_browser(path) for path in {item.path for item in items}}
+    items.sort(key=lambda item: not shown[item.path])
+
+
+class OneBrowser(LoadFileScheduling):
+    """A file is one worker's, and all files with a browser are the same worker's, from the beginning.
+
+    Two browsers at once on two cores wait for one another; one beside what only computes does not.
+    """
+
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        return "browser" if shown_in_a_browser(ROOT / file) else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Who gets which file."""
+    return OneBrowser(config, log)
 
 
 @pytest.fixture
@@ -142,10 +167,18 @@ def browser():
         started.close()
 
 
+@pytest.fixture(scope="session")
+def context(browser, dashboard):
+    """One visitor, so that the page's scripts are fetched and compiled once."""
+    visitor = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=dashboard[0])
+    yield visitor
+    visitor.close()
+
+
 @pytest.fixture
-def tab(browser, dashboard):
+def tab(context, dashboard):
     """A fresh page of the dashboard that must not call out and must not show a traceback."""
-    page = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=dashboard[0]).new_page()
+    page = context.new_page()
     from playwright.sync_api import expect
 
     page.set_default_timeout(PATIENCE_MS)
@@ -162,4 +195,4 @@ def tab(browser, dashboard):
     yield page
     assert not outside, f"the page called out: {outside}"
     assert page.get_by_test_id("stException").count() == 0
-    page.context.close()
+    page.close()

@@ -1,15 +1,13 @@
-"""Every page under axe-core: no serious finding in what is ours, in light and in dark."""
+"""Every page in a browser, in light and in dark: no traceback, nothing in the console, and no serious finding of axe-core in what is ours."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import PATIENCE_MS
 from playwright.sync_api import expect
 
 from app.shell import pages
 
 STREAMLITS_OWN = {("color-contrast", 'class="token')}
 """(rule, part of an element) of findings in Streamlit's own elements, which are not ours to mend: the colours of code."""
-DARK = ("start", "structure")
 
 
 def findings(page):
@@ -25,30 +23,23 @@ def findings(page):
     return found
 
 
-ALWAYS = {
-    ("structure", "dark"),
-    *((name, "light") for name in ("start", "structure", "what-if", "trade-offs", "inspect")),
-}
-"""Looked at in every run of the tests; the others with `pytest -m slow`."""
-EVERY = [*((name, "light") for name in pages()), *((name, "dark") for name in DARK)]
+EVERY = [
+    *((name, "light") for name in pages()),
+    *(pytest.param(name, "dark", marks=[] if name == "structure" else pytest.mark.slow) for name in pages()),
+]
+"""Dark has the same elements in other colours: one page in every run of the tests, all with `pytest -m slow`."""
 
 
-@pytest.mark.parametrize(
-    ("name", "scheme"), [pytest.param(*one, marks=[] if one in ALWAYS else pytest.mark.slow) for one in EVERY]
-)
-def test_nobody_is_shut_out(name, scheme, browser, dashboard):
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
-    page.set_default_timeout(PATIENCE_MS)
-    try:
-        page.goto(f"{dashboard[0]}/{'' if name == 'start' else name}?run=demo")
-        expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(
-            timeout=PATIENCE_MS
-        )
-        expect(page.get_by_text("Words here:").or_(page.get_by_role("heading")).first).to_be_visible(
-            timeout=PATIENCE_MS
-        )
-        expect(page.locator('[data-stale="true"]')).to_have_count(0, timeout=PATIENCE_MS)
-        page.wait_for_timeout(1000)  # what has just been drawn fades in
-        assert not findings(page)
-    finally:
-        page.close()
+@pytest.mark.parametrize(("name", "scheme"), EVERY)
+def test_every_page_shows_the_demo_without_a_traceback_a_word_in_the_console_or_a_barrier(name, scheme, tab):
+    complaints = []
+    tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "404" not in m.text else None)
+    tab.emulate_media(color_scheme=scheme)
+    tab.goto(f"/{'' if name == 'start' else name}?run=demo")
+    expect(tab.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible()
+    expect(tab.get_by_text("Words here:").or_(tab.get_by_role("heading")).first).to_be_visible()
+    expect(tab.locator('[data-stale="true"]')).to_have_count(0)
+    tab.wait_for_timeout(1000)  # what has just been drawn fades in
+    assert not findings(tab)
+    assert tab.get_by_test_id("stAlert").count() == 0
+    assert not complaints

@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from on_screen import plot
 from playwright.sync_api import expect
 
@@ -92,19 +91,6 @@ def test_a_click_in_the_run_list_opens_that_run(tab, dashboard):
     expect(tab.get_by_role("heading", name="Recorded demo")).to_be_visible()
     for run in (first, second):
         store.set_deleted(run, True)
-
-
-@pytest.mark.parametrize(
-    "name", ["", "live", "structure", "levels", "what-if", "speed", "trade-offs", "take-away", "glossary"]
-)
-def test_every_page_shows_the_demo_without_a_traceback_or_a_word_in_the_console(tab, name):
-    complaints = []
-    tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "404" not in m.text else None)
-    tab.goto(f"/{name}?run=demo")
-    expect(tab.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached()
-    tab.wait_for_timeout(1500)
-    assert tab.get_by_test_id("stAlert").count() == 0
-    assert not complaints
 
 
 def test_brushing_the_trade_offs_fills_the_table_and_stays_while_the_page_goes_on(tab):

@@ -70,6 +70,24 @@ def choice(run: str, totals: Mapping[str, int]) -> Choice:
     return found
 
 
+def standing(run: str) -> Choice:
+    """What is chosen for a run now, as the last click left it."""
+    return st.session_state.get(KEPT, {}).get(run, Choice())
+
+
+def crossed_of(run: str, now: Choice) -> Crossed | None:
+    """All that is crossed out; None while it is not known, as the lane has not said yet which units live."""
+    if now == Choice(by=now.by):
+        return {}
+    told = known_units(run, now.by)
+    return now.crossed(told["sites"]) if told else None
+
+
+def known_units(run: str, by: str) -> dict[str, Any] | None:
+    """The units of a run, as the lane gave them before."""
+    return st.session_state.get(f"whatif-sites-{run}-{by}")
+
+
 def read(texts: Mapping[str, str], totals: Mapping[str, int]) -> Choice:
     """A choice from the texts of the address; BadInput where they name what is not there."""
     try:

@@ -98,6 +98,14 @@ def run_in(store: Store, state: str) -> str:
     return name
 
 
+def finished_run(store: Store) -> str:
+    """A finished run that still has its weights."""
+    run = run_in(store, "finished")
+    (store.root / run / "checkpoints").mkdir()
+    (store.root / run / "checkpoints" / "00120.safetensors").symlink_to(DEMO / "checkpoints" / "00120.safetensors")
+    return run
+
+
 @pytest.fixture
 def run_state(runs):
     """Makes a run in a state."""

@@ -1,4 +1,4 @@
-"""Inspect: what a file belongs to, what is refused, what is said, and the page; a journey ends with a compact file."""
+"""Inspect: what a file belongs to, what is refused, what is said, and the page."""
 
 import json
 import math
@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
-from playwright.sync_api import expect
 from safetensors.torch import save_file
 from test_pages import page, words
 from torch import nn
@@ -20,7 +19,7 @@ from core.knife import Aim, cut_towards, looked_at
 from core.networks import build
 from core.runs import uploads
 from core.runs.lane_inspecting import belongs
-from core.structure import load, save, sparsity
+from core.structure import save, sparsity
 from core.weightguess import candidates
 
 
@@ -217,22 +216,3 @@ def test_a_finished_run_is_looked_at_by_its_name(run_state):
     run = run_state("finished")
     at = page("inspecting", run, **{"model-from": "A run of mine"})
     assert not at.exception and run in words(at) and "no checkpoint yet" in words(at)
-
-
-def test_a_strangers_weights_come_are_looked_at_cut_to_60_percent_and_leave_certified(tab, tmp_path):
-    file = strange(lenet(), tmp_path / "stranger.pt")
-    tab.goto("/inspect")
-    tab.locator("input[type=file]").first.set_input_files(str(file))
-    expect(tab.get_by_text("the shapes of all 4 layers agree")).to_be_visible()
-    tab.get_by_role("button", name="Look at it").click()
-    expect(tab.get_by_text("2 of 580 units leave without changing an answer").first).to_be_visible()
-    tab.get_by_text("Measure the speed").click()
-    tab.get_by_role("button", name="Cut", exact=True).click()
-    expect(tab.get_by_text("against the masked network")).to_be_visible()
-    with tab.expect_download() as getting:
-        tab.get_by_role("button", name="Compact network").click()
-    getting.value.save_as(tmp_path / "compact.safetensors")
-    network = load(tmp_path / "compact.safetensors")
-    assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
-    kept = sum(p.numel() for p in network.parameters())
-    assert kept < 0.8 * sum(p.numel() for p in lenet().parameters())

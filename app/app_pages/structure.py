@@ -20,7 +20,7 @@ from app.asking import looking
 from app.collapse_words import report_sentence
 from app.components.live_chart import plotly_loader
 from app.glossary import glossary_row
-from app.runs import RunView
+from app.runs import RunView, is_living
 from app.selection import selected_number
 
 
@@ -38,6 +38,12 @@ def page() -> None:
     epoch = chosen_epoch(view)
     with theme.card(f"The network after epoch {epoch}", report_sentence(view.collapses()), key="structure"):
         structure_ghost.tree(row, view, epoch)
+        if not is_living(row):
+            st.page_link(
+                st.session_state["pages"]["what-if"],
+                label="What if more of it went? Cross units out by hand and see the price",
+                icon=":material/content_cut:",
+            )
     structure_collapse.collapses(view)
     structure_survival.survival(view)
     structure_layers.layers(view, epoch)

@@ -14,7 +14,7 @@ from app.app_pages.what_if_board import board
 from app.app_pages.what_if_next import actions
 from app.asking import WAITING, answer, looking, wait
 from app.components.live_chart import plotly_loader
-from app.crossing_state import Choice, choice
+from app.crossing_state import choice, crossed_of
 from app.glossary import glossary_row
 from app.guard import guarded
 from app.runs import is_living, view_of
@@ -68,19 +68,6 @@ def page() -> None:
         "exact",
         "fine-tune",
     )
-
-
-def crossed_of(run: str, now: Choice) -> Crossed | None:
-    """All that is crossed out; None while it is not known, as the lane has not said yet which units live."""
-    if now == Choice(by=now.by):
-        return {}
-    told = known_units(run, now.by)
-    return now.crossed(told["sites"]) if told else None
-
-
-def known_units(run: str, by: str) -> dict[str, Any] | None:
-    """The units of a run, as the lane gave them before."""
-    return st.session_state.get(f"whatif-sites-{run}-{by}")
 
 
 def _price(run: str) -> None:

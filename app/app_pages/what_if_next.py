@@ -7,6 +7,7 @@ import shlex
 import streamlit as st
 
 from app import jobs, theme, whatif_words
+from app.crossing_state import crossed_of, standing
 from app.guard import guarded
 from app.runs import DEMO, row_of, store
 from core.config import checked
@@ -15,6 +16,7 @@ from core.errors import BadInput, WrongMoment
 from core.presets import hand_tuning
 from core.runs.by_hand import fine_tune
 
+EPOCHS, RATE = "whatif-epochs", "whatif-lr"
 JOB, MEASURED, QUEUED = "whatif-test", "whatif-measured", "whatif-queued"
 HERE_ONLY = "The recorded demo is no run of yours: train it here first, or choose a run on the left."
 
@@ -40,29 +42,30 @@ def tuning(run: str, crossed: Crossed) -> None:
             return
         epochs, lr = hand_tuning(checked(row.config))
         one, two = st.columns(2)
-        wanted = one.number_input(
-            "Epochs",
-            1,
-            10_000,
-            epochs,
-            key=f"whatif-epochs-{run}",
-            help="To begin with: a fifth of what this run took.",
-        )
-        rate = two.number_input(
-            "Learning rate", 1e-6, 10.0, lr, key=f"whatif-lr-{run}", format="%.4g", step=lr / 2,
+        one.number_input(
+            "Epochs", 1, 10_000, epochs, key=f"{EPOCHS}-{run}", help="To begin with: a fifth of what this run took.",
+        )  # fmt: skip
+        two.number_input(
+            "Learning rate", 1e-6, 10.0, lr, key=f"{RATE}-{run}", format="%.4g", step=lr / 2,
             help="To begin with: a tenth of this run's last; it rises over the first tenth and falls as a cosine.",
         )  # fmt: skip
         st.button(
             "Fine-tune from here", key="whatif-tune", icon=":material/potted_plant:", type="primary", width="stretch", disabled=not crossed,
-            help=None if crossed else "Cross something out first.", on_click=_begin, args=(run, crossed, int(wanted), float(rate)),
+            help=None if crossed else "Cross something out first.", on_click=_begin, args=(run,),
         )  # fmt: skip
         if queued := st.session_state.get(QUEUED, {}).get(run):
             st.success(f"{queued} is queued; the tree below shows it.", icon=":material/check_circle:")
 
 
-def _begin(run: str, crossed: Crossed, epochs: int, lr: float) -> None:
+def _begin(run: str) -> None:
+    """With what stands there at the click: a value typed just before is drawn on the page only after it."""
+    crossed, epochs, lr = (
+        crossed_of(run, standing(run)),
+        st.session_state[f"{EPOCHS}-{run}"],
+        st.session_state[f"{RATE}-{run}"],
+    )
     try:
-        name = fine_tune(store(), run, crossed, epochs, lr)
+        name = fine_tune(store(), run, crossed or {}, int(epochs), float(lr))
         st.session_state.setdefault(QUEUED, {})[run] = name
     except (BadInput, WrongMoment) as error:
         st.session_state["said"] = str(error)

@@ -36,6 +36,12 @@ def serve(folder: Path, port: int) -> subprocess.Popen:
     raise RuntimeError("the dashboard did not come up")
 
 
+def browser_of(playwright):
+    """Debian's Chromium, headless."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    return playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+
+
 def one(page, address: str, store: Store) -> tuple[float, float]:
     """(seconds to the first live point, seconds to the finished run on screen)."""
     page.goto(address)
@@ -57,10 +63,7 @@ def main(runs: int) -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder, port = Path(name), 8971
         server = serve(folder, port)
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
-            args=["--no-sandbox", "--disable-dev-shm-usage"],
-        )
+        browser = browser_of(playwright)
         try:
             times = []
             for _ in range(runs):

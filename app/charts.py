@@ -33,6 +33,7 @@ from app.components.figure_parts import (
     end_label,
     epoch_axis,
     figure,
+    kept_places,
     plain_numbers,
     rule,
     spread_apart,
@@ -44,7 +45,7 @@ from app.components.figure_parts import (
 MAX_CELLS = 4000
 CROSSES, MAX_CROSSES = 24, 300  # along a row that is dead throughout, and in all
 MAX_LINES = 48
-MAX_POINTS = 4000
+MAX_POINTS = 3400
 
 
 def accuracy_and_loss(epochs: pd.DataFrame, markers: Sequence[Mapping[str, Any]] = ()) -> Spec:
@@ -103,8 +104,7 @@ def survival_heatmap(
     where it died and came back, each at its own epoch however few columns are drawn. ``picked``: a row and an epoch."""
     names = names or {}
     every = max(1, math.ceil(survival.size / max_cells))
-    # Count back from the newest epoch, so that the present is always shown.
-    table = survival.iloc[:, ::-1].iloc[:, ::every].iloc[:, ::-1]
+    table = survival.iloc[:, kept_places(survival.shape[1], every)]
     sites, epochs = [str(site) for site in table.index], [int(epoch) for epoch in table.columns]
     values = table.to_numpy(dtype=float)
     alive = [[None if cell == 0 or math.isnan(cell) else round(float(cell), 2) for cell in row] for row in values]

@@ -24,6 +24,7 @@ from app.app_pages import (
     tradeoffs,
     what_if,
 )
+from app.components.scripts import scripts
 from app.guard import guarded
 from app.runs import DEMO, final_accuracy, store, strength_words
 from app.selection import select, selection
@@ -76,6 +77,7 @@ def dashboard() -> None:
     _settle()
     st.set_page_config(page_title="Espalier", page_icon=str(PROJECT / "assets" / "icon.png"), layout="wide")
     theme.style()
+    scripts()
     st.session_state["pages"] = pages()
     chosen = st.navigation(list(st.session_state["pages"].values()), position="top")
     with st.sidebar:

@@ -28,6 +28,7 @@ div[class*="st-key-run-card-"] { gap: 0.1rem; } div[class*="st-key-menu-"] [data
 .st-key-words { gap: 0.2rem 0.4rem; } .st-key-words button { padding: 0 4px; min-height: 1.6rem; font-size: 13px; } .st-key-words [data-testid="stCaptionContainer"] { width: auto; }
 .stMainBlockContainer { max-width: 1480px; padding-top: 4.4rem; padding-left: 1.6rem; padding-right: 1.6rem; }
 [data-testid="stLayoutWrapper"]:has(> div[class*="st-key-stays-"]) { position: sticky; top: 3.6rem; z-index: 90; background: var(--page); padding: 4px 0; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-scripts) { display: none; }
 .stVerticalBlock { gap: 0.8rem; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { color: var(--tile-soft) !important; opacity: 1; }
 </style>

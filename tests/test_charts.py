@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 
 from app import charts, family_charts, glossary, sentences, speed_charts, tradeoff_charts
-from app.components.figure_parts import figure_html
+from app.components.figure_parts import figure_html, thinned
 
 NUM_EPOCHS, NUM_SITES = 61, 20
 MARKERS = [{"epoch": 18, "label": "strength 0.01 → 0.02"}]
@@ -163,9 +163,16 @@ def test_a_long_run_is_thinned_and_keeps_its_newest_epoch():
     many = pd.DataFrame(np.full((400, 512), 0.25))
     spec = charts.factor_streams(many)
     line = spec["data"][0]
-    assert line["x0"] + line["dx"] * (len(line["y"]) - 1) == 399
+    assert line["x"][0] == 0 and line["x"][-1] == 399 and len(line["x"]) == len(line["y"])
     assert len(json.dumps(spec)) < 50_000
     assert any("48 of 512" in note["text"] for note in spec["layout"]["annotations"])
+
+
+def test_what_is_drawn_of_a_long_run_stays_where_it_is_as_the_run_grows():
+    table = pd.DataFrame({"epoch": range(401)})
+    longer, before = (set(thinned(table.iloc[:n], 70)["epoch"]) for n in (401, 400))
+    assert before - longer <= {399} and longer - before <= {400}
+    assert thinned(table.iloc[:0], 70).empty
 
 
 def test_exact_zeros_leave_the_log_axis_for_their_own_strip(factors, specs):

@@ -69,8 +69,35 @@ def test_a_page_mounts_every_part(monkeypatch):
     assert not page.exception
     sent = [json.loads(part.proto.json) for part in page.get("bidi_component") if part.proto.json]
     assert any(data == tree.packed(VIEW) for data in sent)
-    assert any(data.get("spec", {}).get("alt") == "Nothing." for data in sent)
+    assert any(data.get("whole", {}).get("spec", {}).get("alt") == "Nothing." for data in sent)
     assert page.markdown[-1].value == "end"
+
+
+def test_a_figure_travels_whole_once_then_what_changed_and_whole_again_where_it_is_missed():
+    def page():
+        import streamlit as st
+
+        from app.components.live_chart import SHOWN, live_chart
+
+        points = st.number_input("points", 1, 9, 3)
+        if st.button("missed"):
+            st.session_state[SHOWN].pop("chart")
+        live_chart({"data": [{"y": list(range(points))}], "layout": {"title": "t" * 999}, "alt": "A"}, key="chart")
+
+    def told(at):
+        (part,) = at.get("bidi_component")
+        assert len(part.proto.js_content) < 900, "the script does not travel with the data"
+        return json.loads(part.proto.json)
+
+    at = AppTest.from_function(page).run()
+    first = told(at)
+    assert first["whole"]["spec"]["data"] == [{"y": [0, 1, 2]}]
+    second = told(at.number_input[0].set_value(4).run())
+    assert second["since"] == first["number"] and len(json.dumps(second)) < 200
+    assert second["change"]["o"]["spec"] == {"o": {"data": {"n": 1, "i": {"0": {"o": {"y": {"k": 3, "a": [3]}}}}}}}
+    assert told(at.run()) == second, "nothing changed, so the message is the same"
+    third = told(at.button[0].click().run())
+    assert third["whole"]["spec"]["data"] == [{"y": [0, 1, 2, 3]}] and third["number"] > second["number"]
 
 
 def test_the_library_travels_compressed_and_is_built_once():

@@ -108,14 +108,13 @@ def _show(view: RunView, documents: list[dict[str, Any]]) -> None:
     frame = frame_of(told, arrays_of(view.folder, told), kind["kind"], measure)
     _figures(told, kind, measure, frame)
     left, right = st.columns([1, 7], vertical_alignment="center")
-    with left.popover("Tables", type="tertiary", icon=":material/table:"):
-        st.dataframe(_layer_table(told, kind["kind"]), hide_index=True, key="table-kept-layers", column_config=_bars())
-        st.dataframe(
-            frame.drop(columns=["share", "label"]).replace(np.inf, np.nan).round(5),
-            hide_index=True,
-            key="table-kept-units",
+    with left:
+        parts.table_behind(
+            lambda: _layer_table(told, kind["kind"]), key="table-kept-layers", config=_bars(), label="By layer"
         )
-        st.caption("First by layer, with conductance; then every unit. A unit without an epoch of death is alive.")
+        parts.table_behind(
+            lambda: frame.drop(columns=["share", "label"]).replace(np.inf, np.nan).round(5), key="table-kept-units", label="By unit"
+        )  # fmt: skip
     right.caption(words.conditions(told))
 
 

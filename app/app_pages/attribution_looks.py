@@ -14,6 +14,7 @@ from PIL import Image
 
 from app import attribution_words as words
 from app import sentences, theme
+from app.app_pages import parts
 from app.app_pages.heat import BLUE, ORANGE, picture
 from app.app_pages.image_source import image_source
 from app.asking import answer, looking
@@ -88,8 +89,8 @@ def show(told: dict[str, Any]) -> None:
     if told["note"]:
         st.caption(told["note"])
     left, right = st.columns([1, 7], vertical_alignment="center")
-    with left.popover("Table", type="tertiary", icon=":material/table:"):
-        st.dataframe(table_of(told, names), hide_index=True, key="table-looks")
+    with left:
+        parts.table_behind(lambda: table_of(told, names), key="table-looks")
     right.caption(_conditions(told))
 
 

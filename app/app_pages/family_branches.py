@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import sentences, theme
+from app.app_pages import parts
 from app.components.live_chart import live_chart
 from app.family_tree import family_tree
 from app.guard import guarded
@@ -52,8 +53,8 @@ def _branches(run: str) -> None:
         height = max(150, ROW * (1 + int(max(spec["data"][0]["y"], default=0))) + 24)
         live_chart(spec, key="chart-family-tree", height=height, on_picked=_open)
         left, right = st.columns([1, 5], vertical_alignment="center")
-        with left.popover("Table", type="tertiary", icon=":material/table:"):
-            st.dataframe(pd.DataFrame(nodes).drop(columns="by_hand"), hide_index=True, key="table-family-tree")
+        with left:
+            parts.table_behind(lambda: pd.DataFrame(nodes).drop(columns="by_hand"), key="table-family-tree")
         more = f" The first {MOST} of {len(nodes)} runs." if len(nodes) > MOST else ""
         right.caption(
             f"From left to right, what was done to get from run to run; colour is test accuracy. Click a run to open it.{more}"

@@ -11,6 +11,7 @@ import streamlit as st
 
 from app import headline_charts as charts
 from app import jobs, sentences, theme
+from app.app_pages import parts
 from app.components.live_chart import live_chart
 from app.guard import guarded
 from core import table4
@@ -85,10 +86,14 @@ def _figure(name: str, spec: dict[str, Any], tables: list[pd.DataFrame]) -> None
     """A figure with its sentence above and its table behind."""
     st.html(f'<p class="takeaway" style="margin-top: 4px">{html.escape(spec["alt"])}</p>')
     live_chart(spec, key=f"chart-headline-{name}", height=330)
-    with st.popover("Table", type="tertiary", icon=":material/table:", key=f"table-of-headline-{name}"):
-        where = zip(("recorded", "this machine"), tables, strict=True)
-        whole = pd.concat([table.assign(measured_on=place) for place, table in where]).dropna(axis=1, how="all")
-        st.dataframe(whole.round(3), hide_index=True, key=f"table-headline-{name}")
+    parts.table_behind(lambda: _one_below_the_other(tables), key=f"table-headline-{name}")
+
+
+def _one_below_the_other(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """What is recorded and what was measured here, one below the other."""
+    where = zip(("recorded", "this machine"), tables, strict=True)
+    whole = pd.concat([table.assign(measured_on=place) for place, table in where], ignore_index=True)
+    return whole.dropna(axis=1, how="all").round(3)
 
 
 def _conditions(what: str, document: dict[str, Any], timed: str) -> str:

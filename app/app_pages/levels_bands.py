@@ -41,8 +41,8 @@ def bands(run: str) -> None:
             f":{'green' if holds else 'orange'}[:material/{'check_circle' if holds else 'call_split'}:] {words}"
         )
         left, right = st.columns([1, 5], vertical_alignment="center")
-        with left.popover("Table", type="tertiary", icon=":material/table:"):
-            st.dataframe(_bands_table(told["bands"]), hide_index=True, key="table-bands")
+        with left:
+            parts.table_behind(lambda: _bands_table(told["bands"]), key="table-bands")
         right.caption(_kept_words(phase))
 
 

@@ -49,13 +49,10 @@ def level_cost(row: Run, view: RunView) -> None:
         )
         live_chart(spec, key="chart-levels-cost", height=380)
         left, right = st.columns([1, 5], vertical_alignment="center")
-        with left.popover("Table", type="tertiary", icon=":material/table:"):
-            st.dataframe(
-                levels_table(result), hide_index=True, key="levels-table",
-                column_config={
-                    name: st.column_config.NumberColumn(format="percent") for name in ("test accuracy", "MACs, share", "weights, share")
-                },
-            )  # fmt: skip
+        with left:
+            shares = ("test accuracy", "MACs, share", "weights, share")
+            percent = {name: st.column_config.NumberColumn(format="percent") for name in shares}
+            parts.table_behind(lambda: levels_table(result), key="levels-table", config=percent)
         right.caption(cost_of_training(row, controls) + _conditions(result, bool(len(alone)), len(papers)))
 
 

@@ -47,7 +47,7 @@ def _survival(view: RunView) -> None:
         "survival figure", lambda: charts.survival_heatmap(share, parts.stage_rows(view), view.markers(), names)
     )
     filters = {s["kind"] for s in view.sites if s["site"] in share.index} <= {"filter", "neuron"}
-    parts.chart(SURVIVAL if filters else SURVIVAL_OF_ALL, spec, share.round(3), key="survival", height=330)
+    parts.chart(SURVIVAL if filters else SURVIVAL_OF_ALL, spec, lambda: share.round(3), key="survival", height=330)
 
 
 def _no_survival(view: RunView) -> None:
@@ -66,14 +66,14 @@ def _streams(view: RunView) -> None:
         SHRINK if noun == "factor" else "The length of every filter's weights; click a block above for another layer."
     )
     title = f"{noun.capitalize()}s of {parts.short(site)}"
-    parts.chart(title, spec, streams.round(4), key="streams", height=320, note=note)
+    parts.chart(title, spec, lambda: streams.round(4), key="streams", height=320, note=note)
 
 
 def _blocks(view: RunView) -> None:
     frame = pd.DataFrame({site: values for site, values in view.block_factors().items() if view.learns(site)})
     frame = frame.rename(columns=parts.short)
     spec = view.kept("blocks figure", lambda: charts.factor_streams(frame, "blocks", view.markers()))
-    parts.chart("Factors of the residual blocks", spec, frame.round(4), key="blocks", height=320)
+    parts.chart("Factors of the residual blocks", spec, lambda: frame.round(4), key="blocks", height=320)
 
 
 def _speed(view: RunView) -> None:

@@ -240,20 +240,32 @@ def _picked(key: str, follow: bool) -> None:
 
 
 def chart(
-    title: str, spec: dict[str, Any], table: pd.DataFrame, *, key: str, height: int = 300, note: str = "", on_picked: Callable[[dict[str, Any]], None] | None = None
+    title: str, spec: dict[str, Any], table: Callable[[], pd.DataFrame] | pd.DataFrame, *, key: str, height: int = 300, note: str = "",
+    on_picked: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:  # fmt: skip
     """A figure in a card: its sentence above, its table behind. `on_picked` is given a click: {curve, x, y, customdata}."""
     with theme.card(title, spec["alt"], key=key):
         picking(spec, key=f"chart-{key}", height=height, on_picked=on_picked)
         left, right = st.columns([1, 5], vertical_alignment="center") if note else (st.container(), st.container())
-        with left.popover("Table", type="tertiary", icon=":material/table:"):
-            st.dataframe(
-                table,
-                hide_index=table.index.name is None and isinstance(table.index, pd.RangeIndex),
-                key=f"table-{key}",
-            )
+        with left:
+            table_behind(table, key=f"table-{key}")
         if note:
             right.caption(note)
+
+
+def table_behind(
+    table: Callable[[], pd.DataFrame] | pd.DataFrame,
+    *,
+    key: str,
+    config: dict[str, Any] | None = None,
+    label: str = "Table",
+) -> None:
+    """The numbers of a figure behind a button; made, and sent, only when it is pressed."""
+    behind = st.popover(label, type="tertiary", icon=":material/table:", key=f"{key}-behind", on_change="rerun")
+    if behind.open:
+        rows = table() if callable(table) else table
+        hidden = rows.index.name is None and isinstance(rows.index, pd.RangeIndex)
+        behind.dataframe(rows, hide_index=hidden, key=key, column_config=config)
 
 
 def picking(

@@ -51,8 +51,8 @@ def _card(row: Run | None, view: RunView, kind: str, told: dict[str, Any] | None
         if spec is not None and told is not None:
             live_chart(spec, key=f"chart-sweep-{kind}", height=290)
             st.caption(conditions(told))
-            with st.popover("Table", type="tertiary", icon=":material/table:", key=f"table-of-sweep-{kind}"):
-                st.dataframe(pd.DataFrame(told["rows"]).round(4), hide_index=True, key=f"table-sweep-{kind}")
+            rows = pd.DataFrame(told["rows"])
+            parts.table_behind(lambda: rows.round(4), key=f"table-sweep-{kind}")
         if row is None:
             if told is None:
                 st.caption("Not measured in this recording; a run of your own can be.")

@@ -46,8 +46,7 @@ def site(view: RunView, epoch: int) -> None:
             f"{chosen}: {int((now > 0).sum())} of {len(now)} {noun}s above zero after epoch {epoch}; largest {now.max():.3g}."
             + effective_words(norms.iloc[epoch].to_numpy() if epoch < len(norms) else np.zeros(0))
         )
-        with st.popover("Table", type="tertiary", icon=":material/table:"):
-            st.dataframe(shown.round(4).rename_axis("epoch"), key="table-site")
+        parts.table_behind(lambda: shown.round(4).rename_axis("epoch"), key="table-site")
 
 
 def which(view: RunView) -> str:

@@ -106,12 +106,11 @@ def _recorded(view: RunView, site: str, epoch: int) -> None:
             spec, key=f"mosaic-{site}", height=height, on_picked=lambda click: _pick(site, click["customdata"])
         )
     _by_number(site, raw.shape[1], noun, picked)
-    with st.popover("Table", type="tertiary", icon=":material/table:"):
-        table = pd.DataFrame({noun: range(raw.shape[1]), "state": states, view.noun(site): raw[epoch].round(5)})
-        if len(effective) > epoch:
-            table["effective norm"] = effective[epoch].round(5)
-        table["dead since epoch"] = pd.array([died(column[: epoch + 1]) for column in alive.T], dtype="Int64")
-        st.dataframe(table, hide_index=True, key="table-units")
+    table = pd.DataFrame({noun: range(raw.shape[1]), "state": states, view.noun(site): raw[epoch].round(5)})
+    if len(effective) > epoch:
+        table["effective norm"] = effective[epoch].round(5)
+    table["dead since epoch"] = pd.array([died(column[: epoch + 1]) for column in alive.T], dtype="Int64")
+    parts.table_behind(table, key="table-units")
     st.caption(
         f"After epoch {epoch}. The more solid, the larger the {value}. Falling fast: under half of what it was {max(3, epoch // 10)} epochs before."
     )

@@ -27,9 +27,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
 from app.components.espalier_bytes import MAX_FACTORS, counts_of, flips_of, norms_of, packed_bytes
+from app.components.scripts import component
 
 HERE = Path(__file__).parent
 PARTS = (
@@ -41,7 +40,7 @@ STYLE = (HERE / "espalier.css").read_text(encoding="utf-8")
 LIVE = ("selected", "follow", "playing", "ghost", "near", "detail", "levels")
 """What travels beside the bytes: it changes while the history stays."""
 
-_mount = st.components.v2.component("espalier", css=STYLE, js=SCRIPT)
+_mount = component("espalier", css=STYLE, js=SCRIPT)
 
 
 def espalier(

@@ -143,9 +143,13 @@ def is_finite(value: Any) -> bool:
 
 
 def thinned(table: pd.DataFrame, at_most: int) -> pd.DataFrame:
-    """Every k-th row, counted back from the last, so that the newest is always there."""
-    every = max(1, math.ceil(len(table) / at_most))
-    return table.iloc[::-1].iloc[::every].iloc[::-1]
+    """Every k-th row and the last: the newest is always there, and what is there stays as the table grows."""
+    return table.iloc[kept_places(len(table), max(1, math.ceil(len(table) / at_most)))]
+
+
+def kept_places(count: int, every: int) -> list[int]:
+    """Every k-th of so many places, and the last."""
+    return sorted({*range(0, count, every), *range(max(0, count - 1), count)})
 
 
 def colour_scale(colours: Sequence[str]) -> list[list[Any]]:
@@ -153,9 +157,9 @@ def colour_scale(colours: Sequence[str]) -> list[list[Any]]:
 
 
 def along(epochs: Sequence[int]) -> dict[str, Any]:
-    """Where a line's points stand: start and step where they are even, which says the same in few bytes."""
-    steps = {after - before for before, after in itertools.pairwise(epochs)}
-    return {"x0": epochs[0], "dx": steps.pop()} if len(steps) == 1 else {"x": list(epochs)}
+    """Where a line's points stand: only the start where none is left out, which says the same in few bytes."""
+    whole = all(after - before == 1 for before, after in itertools.pairwise(epochs))
+    return {"x0": epochs[0], "dx": 1} if whole and len(epochs) > 1 else {"x": list(epochs)}
 
 
 def figure_html(spec: Spec, title: str) -> str:

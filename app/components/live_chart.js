@@ -1,6 +1,9 @@
 // A Plotly figure that keeps its node, zoom and selection while its data grows: Plotly.react with a constant uirevision.
 
-export default function liveChart({ data, parentElement, setTriggerValue }) {
+const known = (window.espalierFigures ??= new Map());  // by name: {number, data}, what was sent last, put together
+
+export default function liveChart({ data: told, parentElement, setTriggerValue }) {
+  const data = told && whole(told, setTriggerValue);
   if (!data) return;
   let chart = parentElement.querySelector(".live-chart");
   if (!chart) {
@@ -26,6 +29,31 @@ export default function liveChart({ data, parentElement, setTriggerValue }) {
     if (window.Plotly && chart.drawn) window.Plotly.purge(chart);
     chart.drawn = false;
   };
+}
+
+// All of a figure, from what was known of it and what changed; where that is not known here, it is asked for.
+function whole({ figure, number, since, change, whole }, ask) {
+  const before = known.get(figure);
+  if (!whole && before?.number === number) return before.data;
+  if (!whole && before?.number !== since) {
+    ask("missing", number);
+    return before?.data;
+  }
+  const data = whole ?? changed(before.data, change);
+  known.set(figure, { number, data });
+  return data;
+}
+
+// changes.py says what a change is.
+function changed(old, change) {
+  if (change === 0) return old;
+  if (Array.isArray(change)) return change[0];
+  if ("k" in change) return [...old.slice(0, change.k), ...change.a];
+  if ("n" in change) return Array.from({ length: change.n }, (_, i) => changed(old[i], change.i[i] ?? 0));
+  const kept = { ...old };
+  for (const key of change.x ?? []) delete kept[key];
+  for (const [key, one] of Object.entries(change.o)) kept[key] = changed(kept[key], one);
+  return kept;
 }
 
 function draw(chart) {

@@ -1,6 +1,7 @@
 """Live Plotly charts: the library once per page, then figures that update in place.
 
-``st.plotly_chart`` builds a new chart whenever its data changes; this component calls ``Plotly.react`` on the same node.
+``st.plotly_chart`` builds a new chart whenever its data changes; this component calls ``Plotly.react`` on the same node, and is
+sent only what changed since the last look (`components.changes`).
 """
 
 from __future__ import annotations
@@ -8,20 +9,24 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 from plotly.offline import get_plotlyjs
 
+from app.components.changes import SAME, change
 from app.components.figure_parts import DARK
+from app.components.scripts import component
 
 HERE = Path(__file__).parent
+SHOWN = "figures-shown"
+"""Session state: of each figure, what the page was told last, and all of it: (message, data)."""
 
+_numbers = count(1)
 _load = st.components.v2.component("plotly_loader", js=(HERE / "plotly_loader.js").read_text(encoding="utf-8"))
-_mount = st.components.v2.component(
-    "live_chart", js=(HERE / "live_chart.js").read_text(encoding="utf-8"), isolate_styles=False
-)
+_mount = component("live_chart", js=(HERE / "live_chart.js").read_text(encoding="utf-8"), isolate_styles=False)
 
 
 @cache
@@ -52,4 +57,20 @@ def live_chart(
     data = {"spec": spec, "height": height, "dark": DARK, "revision": key}
     if chosen is not None:
         data["chosen"] = list(chosen)
-    return _mount(key=key, data=data, height="content", on_picked_change=on_picked, on_selected_change=on_selected)
+    return _mount(
+        key=key, data=_told(key, data), height="content", on_picked_change=on_picked, on_selected_change=on_selected,
+        on_missing_change=lambda: st.session_state[SHOWN].pop(key, None),
+    )  # fmt: skip
+
+
+def _told(key: str, data: dict[str, Any]) -> dict[str, Any]:
+    """What is sent of a figure: all of it at first, then the change since the last look; all again where the page misses that."""
+    shown: dict[str, tuple[dict[str, Any], dict[str, Any]]] = st.session_state.setdefault(SHOWN, {})
+    told: dict[str, Any] = {"figure": key, "number": next(_numbers), "whole": data}
+    if key in shown:
+        before, was = shown[key]
+        if (changed := change(was, data)) == SAME:
+            return before
+        told = {"figure": key, "number": told["number"], "since": before["number"], "change": changed}
+    shown[key] = (told, data)
+    return told

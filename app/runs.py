@@ -164,10 +164,20 @@ class RunView:
 
     def survival(self) -> pd.DataFrame:
         """Living fraction 0-1, sites x epochs: filters and neurons, and whatever else some phase learns, but no blocks."""
+        return self.kept("survival", self._survival)
+
+    def _survival(self) -> pd.DataFrame:
         kinds = {"filter", "neuron", "group"}.union(*(learned_kinds(p) for p in self._phases())) - {"block"}
         sites = [s for s in self.sites if s["kind"] in kinds] or self.sites
         table = self.counts().loc[[s["site"] for s in sites]] if sites else pd.DataFrame()
         return table.div([s["total"] for s in sites], axis=0) if sites else table
+
+    def thinnest(self) -> str | None:
+        """The site that lost most so far; None where there is none."""
+        share = self.survival()
+        if share.empty:
+            return self.sites[0]["site"] if self.sites else None
+        return self.kept("thinnest", lambda: str(share.iloc[:, -1].idxmin()))
 
     def streams(self, site: str) -> pd.DataFrame:
         """Values of one site's units, epochs x units."""
@@ -198,9 +208,9 @@ class RunView:
         slims = self.phase().get("method") == "slimming" and self.learns(site)
         return self.phase()["slim_below"] if slims else None
 
-    def block_factors(self) -> dict[str, list[float]]:
+    def block_factors(self) -> dict[str, np.ndarray]:
         """Factor of every block over epochs."""
-        return {s["site"]: [float(v) for v in self.values[:, s["offset"]]] for s in self.sites if s["kind"] == "block"}
+        return {s["site"]: self.values[:, s["offset"]] for s in self.sites if s["kind"] == "block"}
 
     def table(self) -> pd.DataFrame:
         """One row an epoch: losses, accuracies, MACs left."""

@@ -19,6 +19,7 @@ STYLE = """
 .tile span, .tile em { display: block; font-style: normal; font-size: 12.5px; line-height: 1.4; color: var(--tile-soft); text-wrap: pretty; }
 .tile strong { display: block; font-size: 23px; line-height: 1.3; font-weight: 680; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .takeaway { color: var(--tile-soft); margin: -6px 0 2px; font-size: 14px; line-height: 1.45; }
+.card-title + .takeaway { margin-top: 2px; }
 .card-title { font-weight: 650; font-size: 15.5px; line-height: 1.4; margin: 0; }
 div[class*="st-key-card-"] { background: var(--tile-card); border-color: var(--tile-line) !important; border-radius: 10px; gap: 0.55rem; }
 div[class*="st-key-menu-"] button [data-testid="stMarkdownContainer"] { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
@@ -62,9 +63,7 @@ def card(title: str, sentence: str = "", *, key: str) -> Iterator[Any]:
     """A bordered card that opens with its title and the sentence that says what to see."""
     with st.container(border=True, key=f"card-{key}", height="stretch") as box:
         opening = f'<p class="card-title" role="heading" aria-level="3">{html.escape(title)}</p>'
-        st.html(opening)
-        if sentence:
-            takeaway(sentence)
+        st.html(opening + (f'<p class="takeaway">{html.escape(sentence)}</p>' if sentence else ""))
         yield box
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 import streamlit as st
@@ -24,6 +25,8 @@ from core.runs.control import resume_in_background, steer
 from core.runs.store import Run
 
 TICK_S = 1.0
+SLOWER = ((6.0, 3.0), (3.0, 2.0))
+"""(Seconds an epoch takes at least, seconds between looks at its figures): nothing new is there to be seen earlier."""
 _FROM_NOTHING = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 """Strengths to choose from where a run began with none."""
 
@@ -36,21 +39,30 @@ def page() -> None:
         parts.invitation("No run yet: the network, its accuracy and what dies appear here as soon as one trains.")
         return
     row = row_of(run)
-    st.fragment(_watch, run_every=TICK_S if is_living(row) else None)(run)
+    living, rhythm = is_living(row), rhythm_of(view_of(run))
+    st.fragment(_pulse, run_every=TICK_S if living else None)(run, rhythm)
+    st.fragment(_watch, run_every=rhythm if living else None)(run)
     family(run)
     prediction(run)
     glossary_row("filter", "block", "factor", "strength", "survival", "MAC", "seed")
 
 
+def rhythm_of(view: RunView) -> float:
+    """Seconds between two looks at the figures: every tick where epochs are short."""
+    took = median([epoch["seconds"] for epoch in view.epochs[-5:]] or [0.0])
+    return next((seconds for least, seconds in SLOWER if took >= least), TICK_S)
+
+
 @guarded
-def _watch(run: str) -> None:
-    """One look at the run; repeats every second while it lives."""
+def _pulse(run: str, rhythm: float) -> None:
+    """Where the run stands, every second; the whole page anew where the figures must not wait for their next look."""
     row, view = row_of(run), view_of(run)
-    was = st.session_state.get(f"state-{run}")
-    now = row.state if row else "recorded"
-    st.session_state[f"state-{run}"] = now
-    if was is not None and was != now and is_living(row) != (was in ("queued", "starting", "running", "paused")):
-        st.rerun()  # the run ended or came back: change the rhythm of looking
+    asked = [] if row is None else [(c.seq, c.applied) for c in store().controls(run)]
+    now = (row.state if row else "recorded", asked, bool(view.epochs), rhythm_of(view))
+    was = st.session_state.get(f"pulse-{run}")
+    st.session_state[f"pulse-{run}"] = now
+    if was is not None and was != now and (was[:3] != now[:3] or now[3] != rhythm):
+        st.rerun()
     parts.header(row, view)
     parts.said()
     if row is not None:
@@ -58,6 +70,12 @@ def _watch(run: str) -> None:
     for note in notes_of(row.config if row else view.started["config"]):
         st.caption(note)
     _progress(row, view)
+
+
+@guarded
+def _watch(run: str) -> None:
+    """One look at its network and figures; repeats in the run's own rhythm while it lives."""
+    row, view = row_of(run), view_of(run)
     theme.kpi_row(parts.tiles(view, row))
     with theme.card("The network as it stands", key="tree"):
         parts.tree(view, key=f"tree-{run}", follow=True)

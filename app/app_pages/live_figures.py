@@ -42,10 +42,12 @@ def _accuracy(view: RunView) -> None:
 
 def _survival(view: RunView) -> None:
     share = view.survival()
-    names = {site: parts.short(site) for site in share.index}
-    spec = view.kept(
-        "survival figure", lambda: charts.survival_heatmap(share, parts.stage_rows(view), view.markers(), names)
-    )
+
+    def drawn() -> dict[str, Any]:
+        names = {site: parts.short(site) for site in share.index}
+        return charts.survival_heatmap(share, parts.stage_rows(view), view.markers(), names)
+
+    spec = view.kept("survival figure", drawn)
     filters = {s["kind"] for s in view.sites if s["site"] in share.index} <= {"filter", "neuron"}
     parts.chart(SURVIVAL if filters else SURVIVAL_OF_ALL, spec, lambda: share.round(3), key="survival", height=330)
 
@@ -58,22 +60,25 @@ def _no_survival(view: RunView) -> None:
 def _streams(view: RunView) -> None:
     site = parts.selected_site(view)
     assert site is not None
-    streams, noun = view.streams(site), view.noun(site)
+    noun = view.noun(site)
     spec = view.kept(
-        f"{site} figure", lambda: charts.factor_streams(streams, parts.short(site), view.markers(), noun=noun)
+        f"{site} figure",
+        lambda: charts.factor_streams(view.streams(site), parts.short(site), view.markers(), noun=noun),
     )
     note = (
         SHRINK if noun == "factor" else "The length of every filter's weights; click a block above for another layer."
     )
     title = f"{noun.capitalize()}s of {parts.short(site)}"
-    parts.chart(title, spec, lambda: streams.round(4), key="streams", height=320, note=note)
+    parts.chart(title, spec, lambda: view.streams(site).round(4), key="streams", height=320, note=note)
 
 
 def _blocks(view: RunView) -> None:
-    frame = pd.DataFrame({site: values for site, values in view.block_factors().items() if view.learns(site)})
-    frame = frame.rename(columns=parts.short)
-    spec = view.kept("blocks figure", lambda: charts.factor_streams(frame, "blocks", view.markers()))
-    parts.chart("Factors of the residual blocks", spec, lambda: frame.round(4), key="blocks", height=320)
+    def frame() -> pd.DataFrame:
+        learned = {site: values for site, values in view.block_factors().items() if view.learns(site)}
+        return pd.DataFrame(learned).rename(columns=parts.short)
+
+    spec = view.kept("blocks figure", lambda: charts.factor_streams(frame(), "blocks", view.markers()))
+    parts.chart("Factors of the residual blocks", spec, lambda: frame().round(4), key="blocks", height=320)
 
 
 def _speed(view: RunView) -> None:

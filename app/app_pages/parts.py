@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pandas as pd
@@ -246,11 +247,10 @@ def chart(
     """A figure in a card: its sentence above, its table behind. `on_picked` is given a click: {curve, x, y, customdata}."""
     with theme.card(title, spec["alt"], key=key):
         picking(spec, key=f"chart-{key}", height=height, on_picked=on_picked)
-        left, right = st.columns([1, 5], vertical_alignment="center") if note else (st.container(), st.container())
-        with left:
+        with st.container(horizontal=True, vertical_alignment="center") if note else nullcontext():
             table_behind(table, key=f"table-{key}")
-        if note:
-            right.caption(note)
+            if note:
+                st.caption(note)
 
 
 def table_behind(
@@ -287,8 +287,7 @@ def selected_site(view: RunView) -> str | None:
     wanted = selection().get("site")
     if wanted in known:
         return wanted
-    share = view.survival()
-    return str(share.iloc[:, -1].idxmin()) if not share.empty and share.shape[1] else (known[0] if known else None)
+    return view.thinnest()
 
 
 def short(site: str) -> str:

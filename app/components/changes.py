@@ -18,6 +18,8 @@ SAME = 0
 
 def change(old: Any, new: Any) -> Any:
     """The change from `old` to `new`, both of dicts with text keys, lists, texts, numbers, booleans and None."""
+    if old is new:
+        return SAME
     if isinstance(old, dict) and isinstance(new, dict):
         return _of_objects(old, new)
     if isinstance(old, list) and isinstance(new, list) and old and len(new) >= len(old):

@@ -33,7 +33,7 @@ def packed_bytes(head: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> s
     inside = json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
     inside += b" " * (-len(inside) % 4)
     whole = len(inside).to_bytes(4, "little") + inside + b"".join(a.tobytes() for a in plain.values())
-    return base64.b64encode(zlib.compress(whole, 9)).decode()
+    return base64.b64encode(zlib.compress(whole, 6)).decode()
 
 
 def counts_of(alive: Mapping[str, Any]) -> np.ndarray:

@@ -7,6 +7,7 @@ import bench_headline
 import bench_knife
 import bench_native
 import bench_nested
+import bench_promises
 import bench_step
 import bench_time_to
 import bench_training
@@ -26,7 +27,17 @@ def test_the_tables_of_evidence_are_made_of_its_rows():
 
 
 @pytest.mark.parametrize(
-    "script", [bench_knife, bench_native, bench_headline, bench_step, bench_training, bench_nested, bench_time_to]
+    "script",
+    [
+        bench_knife,
+        bench_native,
+        bench_headline,
+        bench_step,
+        bench_training,
+        bench_nested,
+        bench_time_to,
+        bench_promises,
+    ],
 )
 def test_the_tables_of_the_benchmarks_are_their_evidence(script, capsys):
     printed = script.markdown() or capsys.readouterr().out

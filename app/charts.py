@@ -103,8 +103,9 @@ def survival_heatmap(
     ``names``: short row names. Dead cells stand apart: ghost coloured and crossed, a bold x where the site died, a ring
     where it died and came back, each at its own epoch however few columns are drawn. ``picked``: a row and an epoch."""
     names = names or {}
-    every = max(1, math.ceil(survival.size / max_cells))
-    table = survival.iloc[:, kept_places(survival.shape[1], every)]
+    kept = kept_places(survival.shape[1], max_cells // max(1, len(survival)))
+    every = kept[1] - kept[0] if len(kept) > 1 else 1
+    table = survival.iloc[:, kept]
     sites, epochs = [str(site) for site in table.index], [int(epoch) for epoch in table.columns]
     values = table.to_numpy(dtype=float)
     alive = [[None if cell == 0 or math.isnan(cell) else round(float(cell), 2) for cell in row] for row in values]

@@ -19,6 +19,7 @@ STYLE = """
 .tile span, .tile em { display: block; font-style: normal; font-size: 12.5px; line-height: 1.4; color: var(--tile-soft); text-wrap: pretty; }
 .tile strong { display: block; font-size: 23px; line-height: 1.3; font-weight: 680; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .takeaway { color: var(--tile-soft); margin: -6px 0 2px; font-size: 14px; line-height: 1.45; }
+div[class*="st-key-under-"] { flex-wrap: nowrap; } div[class*="st-key-under-"] > [data-testid="stElementContainer"] { flex: 1 1 0; min-width: 0; }
 .card-title + .takeaway { margin-top: 2px; }
 .card-title { font-weight: 650; font-size: 15.5px; line-height: 1.4; margin: 0; }
 div[class*="st-key-card-"] { background: var(--tile-card); border-color: var(--tile-line) !important; border-radius: 10px; gap: 0.55rem; }

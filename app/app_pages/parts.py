@@ -247,7 +247,7 @@ def chart(
     """A figure in a card: its sentence above, its table behind. `on_picked` is given a click: {curve, x, y, customdata}."""
     with theme.card(title, spec["alt"], key=key):
         picking(spec, key=f"chart-{key}", height=height, on_picked=on_picked)
-        with st.container(horizontal=True, vertical_alignment="center") if note else nullcontext():
+        with st.container(key=f"under-{key}", horizontal=True, vertical_alignment="center") if note else nullcontext():
             table_behind(table, key=f"table-{key}")
             if note:
                 st.caption(note)
@@ -265,7 +265,7 @@ def table_behind(
     if behind.open:
         rows = table() if callable(table) else table
         hidden = rows.index.name is None and isinstance(rows.index, pd.RangeIndex)
-        behind.dataframe(rows, hide_index=hidden, key=key, column_config=config)
+        behind.dataframe(rows, hide_index=hidden, key=key, column_config=config, width="content")
 
 
 def picking(

@@ -24,8 +24,11 @@ COLUMNS = {
     "at once": POINTS,
     "usual": st.column_config.NumberColumn(format="±%.1f pp", width="small"),
     "by the end": POINTS,
-    "MACs when dense": st.column_config.NumberColumn(format="percent"),
-    "MACs just before": st.column_config.NumberColumn(format="percent"),
+    "gone since": st.column_config.Column(width=76),
+    "took along": st.column_config.Column(width=96),
+    "came back": st.column_config.Column(width=128),
+    "MACs when dense": st.column_config.NumberColumn("MACs, dense", format="percent", width="small"),
+    "MACs just before": st.column_config.NumberColumn("just before", format="percent", width="small"),
 }
 ORDER = ("#", "what", "epoch", "took along", "came back", "gone since", "at once", "usual", "by the end", "MACs when dense", "MACs just before", "strength then")  # fmt: skip
 

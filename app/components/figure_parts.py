@@ -144,11 +144,12 @@ def is_finite(value: Any) -> bool:
 
 def thinned(table: pd.DataFrame, at_most: int) -> pd.DataFrame:
     """Every k-th row and the last: the newest is always there, and what is there stays as the table grows."""
-    return table.iloc[kept_places(len(table), max(1, math.ceil(len(table) / at_most)))]
+    return table.iloc[kept_places(len(table), at_most)]
 
 
-def kept_places(count: int, every: int) -> list[int]:
-    """Every k-th of so many places, and the last."""
+def kept_places(count: int, at_most: int) -> list[int]:
+    """Every k-th of so many places, and the last; at most so many of them, and at least two."""
+    every = max(1, math.ceil((count - 1) / max(1, at_most - 1)))
     return sorted({*range(0, count, every), *range(max(0, count - 1), count)})
 
 

@@ -23,11 +23,16 @@ def findings(page):
     return found
 
 
+ALWAYS = {
+    ("structure", "dark"),
+    *((name, "light") for name in ("start", "live", "structure", "what-if", "trade-offs", "inspect")),
+}
 EVERY = [
-    *((name, "light") for name in pages()),
-    *(pytest.param(name, "dark", marks=[] if name == "structure" else pytest.mark.slow) for name in pages()),
+    pytest.param(name, scheme, marks=[] if (name, scheme) in ALWAYS else pytest.mark.slow)
+    for name in pages()
+    for scheme in ("light", "dark")
 ]
-"""Dark has the same elements in other colours: one page in every run of the tests, all with `pytest -m slow`."""
+"""Some are looked at in every run of the tests, all of them with `pytest -m slow`."""
 
 
 @pytest.mark.parametrize(("name", "scheme"), EVERY)

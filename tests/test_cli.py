@@ -196,6 +196,7 @@ def test_evidence_lists_its_tables(folder):
     assert tables[0]["name"] == "digits" and {"complete", "rows", "missing"} <= set(tables[0])
 
 
+@pytest.mark.slow
 def test_a_foreground_run_killed_with_sigkill_is_lost_and_resume_ends_with_the_same_weights(folder):
     import signal
     import time
@@ -222,6 +223,7 @@ def test_a_foreground_run_killed_with_sigkill_is_lost_and_resume_ends_with_the_s
     assert result["attempt"] == 2 and result["weights_sha256"] == whole["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_sweep_is_measured_printed_and_kept_beside_the_run(folder, trained):
     code, out, err = espalier(folder, "measure", trained["run"], "--sweep", "batch", "--json")
     assert code == 0, err

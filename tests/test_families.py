@@ -103,6 +103,7 @@ def test_the_strengths_of_settings_are_those_that_act():
     assert families.strengths_of(preset("digits-dense").config.model_dump(mode="json")) == {}
 
 
+@pytest.mark.slow
 def test_run_trains_a_seed_and_its_controls_one_after_another(tmp_path):
     command = [sys.executable, "-m", "core", "run", "digits-lenet", "--runs", str(tmp_path), "--json"]
     short = ["--set", "epochs=1", "--set", "batch_size=512", "--set", "measure_every=0"]

@@ -241,6 +241,7 @@ def command(*words, at):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_of_ones_own_network_is_measured_cut_and_resumed_from_elsewhere_but_not_on_another_machine(home):
     settings = ("--set", "epochs=2", "--set", "strength_block=2", "--set", "threads=1")
     done = command("run", "digits-sss", "--network", "nets:make", *settings, "--json", at=home / "code")

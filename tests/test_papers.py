@@ -70,6 +70,7 @@ def test_a_run_shows_its_papers_rows_and_its_notes():
     json.dumps(document)
 
 
+@pytest.mark.slow
 def test_show_prints_them(tmp_path):
     def core(*arguments):
         return subprocess.run(

@@ -160,6 +160,7 @@ def wait_for(what, timeout_s=180):
     raise AssertionError("it did not come about in time")
 
 
+@pytest.mark.slow
 def test_a_search_in_the_background_survives_the_death_of_its_leader(quiet):
     family = searching.begin(quiet, LENET, 0.9, most=2)
     searching.in_background(quiet, family)

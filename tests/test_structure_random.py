@@ -64,6 +64,7 @@ def without_constants(plan, net, example):
         return apply(plan, net, example)
 
 
+@pytest.mark.slow
 def test_a_knife_that_drops_constants_is_noticed_in_three_quarters_of_the_cases():
     """Of cases with removals, a constant other than 0 to drop, and an output that tells.
 

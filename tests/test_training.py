@@ -208,6 +208,7 @@ def test_subnormal_numbers_are_flushed_in_every_computing_thread():
     assert not math.isnan(float(tiny.sum()))
 
 
+@pytest.mark.slow
 def test_the_lenet_preset_removes_filters_and_keeps_its_accuracy():
     _, result = finished(with_settings(preset("digits-lenet").config, {"measure_every": 0, "threads": 1}))
     assert result["certificate"]["verdict"] == "exact"

@@ -21,3 +21,13 @@ def plot(tab, card, value):
     """A value of a card's Plotly figure, e.g. "layout.shapes.length", as soon as there is one (0 and null are none)."""
     found = "(card) => document.querySelector(`.st-key-card-${card} .js-plotly-plot`)?."
     return tab.wait_for_function(found + value.replace(".", "?.").replace("[", "?.["), arg=card).json_value()
+
+
+def settled(tab):
+    """Waits until the page has been at rest for half a second: what is offered to be saved is offered anew with every drawing."""
+    tab.wait_for_function("""() => {
+      const app = document.querySelector("[data-testid=stApp]");
+      if (app.dataset.testScriptState !== "notRunning") window.atRest = null;
+      else window.atRest ??= performance.now();
+      return window.atRest !== null && performance.now() - window.atRest > 500;
+    }""")

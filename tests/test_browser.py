@@ -46,7 +46,7 @@ def test_from_the_layer_that_collapsed_first_to_the_kernel_of_a_filter(tab, dash
     tab.wait_for_timeout(300)
     tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     tab.wait_for_url(re.compile(r"epoch=3\d"))  # the first death, or the return next to it
-    assert "site=stage2.1" in tab.url
+    tab.wait_for_url("**site=stage2.1*")
     expect(tab.get_by_text(re.compile(r"^The network after epoch 3\d"))).to_be_visible()
     units = tab.locator(".st-key-card-units")
     expect(units.get_by_text("Units of 2.2 conv1")).to_be_visible()

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from conftest import finished_run
-from on_screen import plot
+from on_screen import plot, settled
 from playwright.sync_api import expect
 
 from core.config import with_settings
@@ -18,6 +18,7 @@ def test_the_compact_network_can_be_taken_away_as_onnx_checked_first(tab, tmp_pa
     tab.goto("/take-away?run=demo")
     tab.get_by_role("button", name="Make ONNX file").click()
     expect(tab.get_by_text(re.compile("^Compared on 2 images of 11 × 13.*same top-1 for 100 %"))).to_be_visible()
+    settled(tab)
     with tab.expect_download() as download:
         tab.get_by_role("button", name="ONNX file").click()
     download.value.save_as(tmp_path / "demo.onnx")

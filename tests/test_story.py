@@ -4,7 +4,7 @@ import re
 
 import torch
 from conftest import DEMO, finished_run
-from on_screen import plot
+from on_screen import plot, settled
 from playwright.sync_api import expect
 from safetensors.torch import load_file
 
@@ -66,6 +66,7 @@ def test_a_researcher_finds_what_fell_first_crosses_out_one_more_block_and_leave
     expect(tab.get_by_text(re.compile("units leave without changing an answer")).first).to_be_visible()
     tab.get_by_role("button", name="Cut", exact=True).click()
     expect(tab.get_by_text(re.compile("^against the (masked )?network"))).to_be_visible()
+    settled(tab)
     with tab.expect_download() as getting:
         tab.get_by_role("button", name="Compact network").click()
     getting.value.save_as(tmp_path / "compact.safetensors")

@@ -107,15 +107,15 @@ def _show(view: RunView, documents: list[dict[str, Any]]) -> None:
     theme.kpi_row(_tiles(kind))
     frame = frame_of(told, arrays_of(view.folder, told), kind["kind"], measure)
     _figures(told, kind, measure, frame)
-    left, right = st.columns([1, 7], vertical_alignment="center")
-    with left:
+    with st.container(key="under-kept", horizontal=True, vertical_alignment="center"):
         parts.table_behind(
             lambda: _layer_table(told, kind["kind"]), key="table-kept-layers", config=_bars(), label="By layer"
         )
         parts.table_behind(
-            lambda: frame.drop(columns=["share", "label"]).replace(np.inf, np.nan).round(5), key="table-kept-units", label="By unit"
+            lambda: frame.drop(columns=["share", "label"]).replace(np.inf, np.nan).round(5), key="table-kept-units", label="By unit",
+            note="A unit without an epoch of death is alive.",
         )  # fmt: skip
-    right.caption(words.conditions(told))
+        st.caption(words.conditions(told))
 
 
 def _which(documents: list[dict[str, Any]]) -> dict[str, Any]:

@@ -259,13 +259,16 @@ def table_behind(
     key: str,
     config: dict[str, Any] | None = None,
     label: str = "Table",
+    note: str = "",
 ) -> None:
-    """The numbers of a figure behind a button; made, and sent, only when it is pressed."""
+    """The numbers of a figure, and a note on them, behind a button; made, and sent, only when it is pressed."""
     behind = st.popover(label, type="tertiary", icon=":material/table:", key=f"{key}-behind", on_change="rerun")
     if behind.open:
         rows = table() if callable(table) else table
         hidden = rows.index.name is None and isinstance(rows.index, pd.RangeIndex)
         behind.dataframe(rows, hide_index=hidden, key=key, column_config=config, width="content")
+        if note:
+            behind.caption(note)
 
 
 def picking(

@@ -1,0 +1,1 @@
+"""The lessons: what each says, asks and shows."""

@@ -85,7 +85,7 @@ def dashboard() -> None:
     chosen.run()
 
 
-@st.fragment(run_every=2.0)
+@st.fragment(run_every=3.0)
 @guarded
 def run_list() -> None:
     """The runs, newest first, as cards one can open; the recorded demo last."""

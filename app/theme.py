@@ -21,7 +21,10 @@ STYLE = """
 .takeaway { color: var(--tile-soft); margin: -6px 0 2px; font-size: 14px; line-height: 1.45; }
 div[class*="st-key-under-"] { flex-wrap: nowrap; } div[class*="st-key-under-"] > [data-testid="stElementContainer"] { flex: 1 1 0; min-width: 0; }
 .card-title + .takeaway { margin-top: 2px; }
-.card-title { font-weight: 650; font-size: 15.5px; line-height: 1.4; margin: 0; }
+.card-title { font-weight: 650; font-size: 15.5px; line-height: 1.4; margin: 0; color: var(--tile-ink); }
+.figure-note { color: var(--tile-soft); margin: 6px 0 0; font-size: 13px; line-height: 1.45; text-wrap: pretty; }
+div[class*="st-key-card-"] { position: relative; } div[class*="st-key-card-"]:has(> [class*="-behind"]) .card-title { padding-right: 84px; }
+div[class*="st-key-card-"] > [class*="-behind"] { position: absolute; top: 9px; right: 10px; width: auto; } div[class*="st-key-card-"] > [class*="-behind"] button { min-height: 1.7rem; padding: 0 6px; font-size: 13px; }
 div[class*="st-key-card-"] { background: var(--tile-card); border-color: var(--tile-line) !important; border-radius: 10px; gap: 0.55rem; }
 div[class*="st-key-menu-"] button [data-testid="stMarkdownContainer"] { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 div[class*="st-key-menu-"] { flex-wrap: nowrap; align-items: flex-start; } div[class*="st-key-menu-"] [data-testid="stElementContainer"] { flex: 1 1 0; min-width: 0; }
@@ -35,8 +38,8 @@ div[class*="st-key-run-card-"] { gap: 0.1rem; } div[class*="st-key-menu-"] [data
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { color: var(--tile-soft) !important; opacity: 1; }
 </style>
 """
-LIGHT = "<style>:root { --tile-line: #dfe4de; --tile-card: #ffffff; --tile-soft: #5f6e66; --page: #fbfaf7; }</style>"
-DARK = "<style>:root { --tile-line: #2c3638; --tile-card: #1c2325; --tile-soft: #9aa9a2; --page: #14191a; } button[kind='primary']:not(:disabled) { color: #0d1a14; }</style>"
+LIGHT = "<style>:root { --tile-line: #dfe4de; --tile-card: #ffffff; --tile-soft: #5f6e66; --tile-ink: #22302a; --page: #fbfaf7; }</style>"
+DARK = "<style>:root { --tile-line: #2c3638; --tile-card: #1c2325; --tile-soft: #9aa9a2; --tile-ink: #e6ece8; --page: #14191a; } button[kind='primary']:not(:disabled) { color: #0d1a14; }</style>"
 
 
 def is_dark() -> bool:

@@ -53,6 +53,12 @@ def drawn(at):
     return opened(sent["bytes"])[0]
 
 
+def charts_of(at):
+    """What the figures with a title are told in whole."""
+    told = [json.loads(part.proto.json).get("whole", {}) for part in at.get("bidi_component") if part.proto.json]
+    return [whole for whole in told if "title" in whole]
+
+
 def words(at):
     return " ".join(
         [
@@ -61,6 +67,7 @@ def words(at):
             *(s.value for s in at.subheader),
             *(e.value for e in at.error),
             *(h.proto.body for h in at.get("html")),
+            *(text for chart in charts_of(at) for text in (chart["title"], chart["spec"]["alt"], chart["note"])),
         ]
     )
 

@@ -88,10 +88,8 @@ def show(told: dict[str, Any]) -> None:
     st.html(f'{STYLE}<div class="looks" style="--side: {side}px">{_grid(told, names, limits)}{_legend(limits)}</div>')
     if told["note"]:
         st.caption(told["note"])
-    left, right = st.columns([1, 7], vertical_alignment="center")
-    with left:
-        parts.table_behind(lambda: table_of(told, names), key="table-looks")
-    right.caption(_conditions(told))
+    parts.table_behind(lambda: table_of(told, names), key="table-looks")
+    st.caption(_conditions(told))
 
 
 def names_of(told: dict[str, Any]) -> list[str]:

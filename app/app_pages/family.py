@@ -23,10 +23,11 @@ SHOWN = ("run", "strength", "seed", "role", "state", "test accuracy", "MACs left
 
 
 def family(run: str) -> None:
-    """The card; nothing for a run that stands alone."""
+    """The card; nothing for a run that stands alone. While the run lives, the page looks again; after it, as long as its family goes on."""
     row = row_of(run)
     if row is not None:
-        st.fragment(_family, run_every=TICK_S if _goes_on(row.family) else None)(row.family)
+        looks = _goes_on(row.family) and not is_living(row)
+        st.fragment(_family, run_every=TICK_S if looks else None)(row.family)
 
 
 def search_line(row: Run) -> None:

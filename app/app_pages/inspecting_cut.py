@@ -18,6 +18,7 @@ from app.app_pages.take_forms import FORMS, Form, checked
 from app.asking import BUSY, WAKING
 from app.guard import guarded
 from app.inspect_words import accuracy_note, cut_rows, cut_sentence
+from app.offering import offer
 from app.runs import store
 from core.errors import WrongMoment
 from core.runs.folder import write_atomically
@@ -167,7 +168,10 @@ def _take(cut: dict[str, Any], place: Path) -> None:
         "Take it away", "An ordinary small network, with its certificate inside; no pickle.", key="inspect-take"
     ):
         left, right = st.columns(2)
-        left.download_button("Compact network", file.read_bytes, file_name=file.name, key="get-cut", icon=":material/download:", width="stretch", type="primary")  # fmt: skip
+        with left:
+            offer(
+                "Compact network", file, file_name=file.name, key="get-cut", icon=":material/download:", type="primary"
+            )
         right.download_button("Certificate", json.dumps(cut["certificate"], indent=1), file_name=f"{file.stem}-certificate.json", mime="application/json", key="get-cut-certificate", icon=":material/verified:", width="stretch")  # fmt: skip
         waiting = st.session_state.get(WANTED, ("", ""))[0] == place.name
         st.fragment(guarded(_forms), run_every=1.0 if waiting else None)(file, cut["input"], place.name)
@@ -200,7 +204,7 @@ def _form(file: Path, form: Form, name: str) -> None:
     output = place_of(file, form.suffix)
     note = Path(f"{output}.json")
     if output.exists() and note.exists() and note.stat().st_mtime >= file.stat().st_mtime:
-        st.download_button(form.get, lambda: form.read(output), file_name=f"{output.stem}{form.download}", key=f"get-cut{form.suffix}", icon=":material/download:", width="stretch", help=form.help)  # fmt: skip
+        offer(form.get, output, read=form.read, file_name=f"{output.stem}{form.download}", key=f"get-cut{form.suffix}", icon=":material/download:", help=form.help)  # fmt: skip
         st.caption(checked(json.loads(note.read_text())))
     elif st.button(form.make, key=f"make-cut{form.suffix}", icon=":material/build:", width="stretch", help=form.help):
         st.session_state[WANTED] = (name, form.suffix)

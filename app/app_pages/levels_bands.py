@@ -40,10 +40,8 @@ def bands(run: str) -> None:
         st.markdown(
             f":{'green' if holds else 'orange'}[:material/{'check_circle' if holds else 'call_split'}:] {words}"
         )
-        left, right = st.columns([1, 5], vertical_alignment="center")
-        with left:
-            parts.table_behind(lambda: _bands_table(told["bands"]), key="table-bands")
-        right.caption(_kept_words(phase))
+        parts.table_behind(lambda: _bands_table(told["bands"]), key="table-bands")
+        st.caption(_kept_words(phase))
 
 
 def _kept_words(phase: Mapping[str, Any]) -> str:

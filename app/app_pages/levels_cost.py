@@ -48,12 +48,10 @@ def level_cost(row: Run, view: RunView) -> None:
             frame, consensus_of(result), alone, papers, by or first, others_frame(row, controls)
         )
         live_chart(spec, key="chart-levels-cost", height=380)
-        left, right = st.columns([1, 5], vertical_alignment="center")
-        with left:
-            shares = ("test accuracy", "MACs, share", "weights, share")
-            percent = {name: st.column_config.NumberColumn(format="percent") for name in shares}
-            parts.table_behind(lambda: levels_table(result), key="levels-table", config=percent)
-        right.caption(cost_of_training(row, controls) + _conditions(result, bool(len(alone)), len(papers)))
+        shares = ("test accuracy", "MACs, share", "weights, share")
+        percent = {name: st.column_config.NumberColumn(format="percent") for name in shares}
+        parts.table_behind(lambda: levels_table(result), key="levels-table", config=percent)
+        st.caption(cost_of_training(row, controls) + _conditions(result, bool(len(alone)), len(papers)))
 
 
 def _conditions(result: dict[str, Any], alone: bool, papers: int) -> str:

@@ -13,6 +13,7 @@ from app import sentences, theme
 from app.app_pages.take_forms import FORMS, Form
 from app.asking import WAITING, ask_now, looking, wait
 from app.level_words import kilobytes, level_name
+from app.offering import offer
 from app.runs import RunView, is_living, row_of, store, view_of
 
 LEVEL_FORMS = (
@@ -68,9 +69,9 @@ def _row(view: RunView, form: Form, level: int, count: int) -> None:
                 on_click=lambda: st.session_state.update({WANTED: (view.name, level, form.suffix)}),
             )  # fmt: skip
         else:
-            st.download_button(
-                f"Get {name}", lambda: form.read(file), file_name=f"{file.stem}{form.download}", key=f"levels-get-{level}",
-                icon=":material/download:", width="stretch", type="primary",
+            offer(
+                f"Get {name}", file, read=form.read, file_name=f"{file.stem}{form.download}", key=f"levels-get-{level}",
+                icon=":material/download:", type="primary",
             )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from app.app_pages.family import family, search_line
 from app.app_pages.live_figures import figures
 from app.app_pages.prediction import prediction
 from app.components.live_chart import plotly_loader
+from app.components.news import hear, tell
 from app.glossary import glossary_row
 from app.guard import guarded
 from app.level_words import nested_phase
@@ -25,8 +26,8 @@ from core.runs.control import resume_in_background, steer
 from core.runs.store import Run
 
 TICK_S = 1.0
-SLOWER = ((6.0, 3.0), (3.0, 2.0))
-"""(Seconds an epoch takes at least, seconds between looks at its figures): nothing new is there to be seen earlier."""
+SHORT_S = 3.0
+"""Seconds: the figures of shorter epochs are drawn with every tick; those of longer ones when something is new."""
 _FROM_NOTHING = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 """Strengths to choose from where a run began with none."""
 
@@ -38,30 +39,35 @@ def page() -> None:
     if run is None:
         parts.invitation("No run yet: the network, its accuracy and what dies appear here as soon as one trains.")
         return
-    row = row_of(run)
-    living, rhythm = is_living(row), rhythm_of(view_of(run))
-    st.fragment(_pulse, run_every=TICK_S if living else None)(run, rhythm)
-    st.fragment(_watch, run_every=rhythm if living else None)(run)
-    family(run)
-    prediction(run)
+    row, often = row_of(run), has_short_epochs(view_of(run))
+    st.fragment(_pulse, run_every=TICK_S if is_living(row) else None)(run, often)
+    if not often:
+        st.fragment(_watch)(run)
     glossary_row("filter", "block", "factor", "strength", "survival", "MAC", "seed")
 
 
-def rhythm_of(view: RunView) -> float:
-    """Seconds between two looks at the figures: every tick where epochs are short."""
-    took = median([epoch["seconds"] for epoch in view.epochs[-5:]] or [0.0])
-    return next((seconds for least, seconds in SLOWER if took >= least), TICK_S)
+def has_short_epochs(view: RunView) -> bool:
+    """Whether something new is there to be seen with every tick, or nearly."""
+    return median([epoch["seconds"] for epoch in view.epochs[-5:]] or [0.0]) < SHORT_S
+
+
+def news_of(view: RunView) -> str:
+    """What the figures show, as a word that changes with it."""
+    return f"{len(view.epochs)} epochs, {len(view.speeds)} speeds, {len(view.log)} events"
 
 
 @guarded
-def _pulse(run: str, rhythm: float) -> None:
-    """Where the run stands, every second; the whole page anew where the figures must not wait for their next look."""
+def _pulse(run: str, often: bool) -> None:
+    """Where the run stands, every second, and its figures where epochs are short: one look is cheaper than two.
+
+    The whole page anew where more than the figures changes.
+    """
     row, view = row_of(run), view_of(run)
     asked = [] if row is None else [(c.seq, c.applied) for c in store().controls(run)]
-    now = (row.state if row else "recorded", asked, bool(view.epochs), rhythm_of(view))
+    now = (row.state if row else "recorded", asked, bool(view.epochs), has_short_epochs(view))
     was = st.session_state.get(f"pulse-{run}")
     st.session_state[f"pulse-{run}"] = now
-    if was is not None and was != now and (was[:3] != now[:3] or now[3] != rhythm):
+    if was is not None and was != now and (was[:3] != now[:3] or now[3] != often):
         st.rerun()
     parts.header(row, view)
     parts.said()
@@ -70,11 +76,15 @@ def _pulse(run: str, rhythm: float) -> None:
     for note in notes_of(row.config if row else view.started["config"]):
         st.caption(note)
     _progress(row, view)
+    if often:
+        st.fragment(_watch)(run)
+    else:
+        tell(run, news_of(view))
 
 
 @guarded
 def _watch(run: str) -> None:
-    """One look at its network and figures; repeats in the run's own rhythm while it lives."""
+    """One look at its network, figures, family and answers."""
     row, view = row_of(run), view_of(run)
     theme.kpi_row(parts.tiles(view, row))
     with theme.card("The network as it stands", key="tree"):
@@ -92,6 +102,9 @@ def _watch(run: str) -> None:
         figures(view)
     elif is_living(row):
         st.caption("The network and its data are being made ready; the first numbers come within a few seconds.")
+    family(run)
+    prediction(run)
+    hear(run, news_of(view))
 
 
 def _progress(row: Run | None, view: RunView) -> None:

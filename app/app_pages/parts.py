@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import pandas as pd
@@ -245,12 +244,9 @@ def chart(
     on_picked: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:  # fmt: skip
     """A figure in a card: its sentence above, its table behind. `on_picked` is given a click: {curve, x, y, customdata}."""
-    with theme.card(title, spec["alt"], key=key):
-        picking(spec, key=f"chart-{key}", height=height, on_picked=on_picked)
-        with st.container(key=f"under-{key}", horizontal=True, vertical_alignment="center") if note else nullcontext():
-            table_behind(table, key=f"table-{key}")
-            if note:
-                st.caption(note)
+    with st.container(border=True, key=f"card-{key}", height="stretch"):
+        picking(spec, key=f"chart-{key}", height=height, on_picked=on_picked, title=title, note=note)
+        table_behind(table, key=f"table-{key}")
 
 
 def table_behind(
@@ -272,8 +268,9 @@ def table_behind(
 
 
 def picking(
-    spec: dict[str, Any], *, key: str, height: int, on_picked: Callable[[dict[str, Any]], None] | None = None
-) -> None:
+    spec: dict[str, Any], *, key: str, height: int, on_picked: Callable[[dict[str, Any]], None] | None = None,
+    title: str = "", note: str = "",
+) -> None:  # fmt: skip
     """A figure; `on_picked` is given each click on it."""
 
     def picked() -> None:
@@ -281,7 +278,7 @@ def picking(
         if click and on_picked:
             on_picked(click)
 
-    live_chart(spec, key=key, height=height, on_picked=picked)
+    live_chart(spec, key=key, height=height, on_picked=picked, title=title, note=note)
 
 
 def selected_site(view: RunView) -> str | None:

@@ -11,15 +11,14 @@ import streamlit as st
 from app import sentences, theme
 from app.app_pages.heat import picture
 from app.guard import guarded
-from app.runs import is_living, row_of, store, view_of
+from app.runs import store, view_of
 from core.errors import WrongMoment
 from core.runs.lane_client import ask
 
 
 def prediction(run: str) -> None:
-    """The card; repeats while the run lives or the lane wakes up."""
-    row = row_of(run)
-    st.fragment(_answer, run_every=2.0 if is_living(row) or st.session_state.get("lane-asleep") else None)(run)
+    """The card, as a part of what looks at a living run again and again; while the lane wakes up, it looks by itself."""
+    st.fragment(_answer, run_every=2.0 if st.session_state.get("lane-asleep") else None)(run)
 
 
 @guarded
@@ -43,6 +42,7 @@ def _answer(run: str) -> None:
             answer = ask(store().root, "predict", folder=str(view.folder.path), index=int(index), timeout_s=1.0)
         except WrongMoment as problem:
             right.caption(str(problem))
+            st.session_state["lane-asleep"] = False
             return
         ready = answer is not None and not answer.get("busy")
         if ready:

@@ -21,6 +21,7 @@ from app.components.espalier import standalone_html
 from app.components.figure_parts import figure_html
 from app.espalier_data import espalier_data, newest_sentence
 from app.glossary import glossary_row
+from app.offering import offer
 from app.runs import RunView
 from app.selection import selection
 from core.data.names import DATASETS
@@ -75,16 +76,16 @@ def _network(row: Run | None, view: RunView) -> None:
         )
         name = f"{view.name}-compact.safetensors"
         one, two = st.columns(2)
-        one.download_button(
-            "Compact network",
-            file.read_bytes,
-            file_name=name,
-            mime="application/octet-stream",
-            key="get-compact",
-            icon=":material/download:",
-            width="stretch",
-            type="primary",
-        )
+        with one:
+            offer(
+                "Compact network",
+                file,
+                file_name=name,
+                mime="application/octet-stream",
+                key="get-compact",
+                icon=":material/download:",
+                type="primary",
+            )
         two.download_button(
             "Certificate",
             json.dumps(result["certificate"], indent=1),

@@ -14,6 +14,7 @@ import streamlit as st
 
 from app import sentences, theme
 from app.guard import guarded
+from app.offering import offer
 from app.runs import RunView, store, view_of
 from core.errors import WrongMoment
 from core.runs.lane_client import ask
@@ -76,13 +77,13 @@ def _row(view: RunView, form: Form) -> None:
             st.session_state[WANTED] = (view.name, form.suffix)
             st.rerun()
         return
-    st.download_button(
+    offer(
         form.get,
-        lambda: form.read(file),
+        file,
+        read=form.read,
         file_name=f"{file.stem}{form.download}",
         key=f"get{form.suffix}",
         icon=":material/download:",
-        width="stretch",
         help=form.help,
     )
     st.caption(checked(told))

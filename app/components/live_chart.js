@@ -1,6 +1,7 @@
 // A Plotly figure that keeps its node, zoom and selection while its data grows: Plotly.react with a constant uirevision.
 
 const known = (window.espalierFigures ??= new Map());  // by name: {number, data}, what was sent last, put together
+const waiting = new Set();  // figures out of sight that are to be drawn
 
 export default function liveChart({ data: told, parentElement, setTriggerValue }) {
   const data = told && whole(told, setTriggerValue);
@@ -10,25 +11,57 @@ export default function liveChart({ data: told, parentElement, setTriggerValue }
     chart = document.createElement("div");
     chart.className = "live-chart";
     chart.setAttribute("role", "figure");
-    parentElement.append(chart);
+    parentElement.append(...words(chart, data.title));
     chart.observer = new ResizeObserver(() => chart.drawn && window.Plotly.Plots.resize(chart));
     chart.observer.observe(chart);
   }
+  if (data.title) tellWords(chart.words, data);
   chart.style.height = `${data.height}px`;
   chart.setAttribute("aria-label", data.spec.alt ?? "");
   chart.trigger = setTriggerValue;
   chart.wanted = data;
-  if (window.Plotly) draw(chart);
+  if (window.Plotly) drawInTurn(chart);
   else {
-    chart.onready ??= () => draw(chart);
+    chart.onready ??= () => drawInTurn(chart);
     window.addEventListener("plotly-ready", chart.onready, { once: true });
   }
   return () => {
     chart.observer.disconnect();
     window.removeEventListener("plotly-ready", chart.onready);
+    waiting.delete(chart);
     if (window.Plotly && chart.drawn) window.Plotly.purge(chart);
     chart.drawn = false;
   };
+}
+
+// The title and the sentence above a figure, the figure, and the note below; the figure alone where it has no title.
+function words(chart, title) {
+  if (!title) return [chart];
+  chart.words = Object.fromEntries(["title", "says", "note"].map((name) => [name, document.createElement("p")]));
+  const { title: heading, says, note } = chart.words;
+  heading.className = "card-title";
+  heading.setAttribute("role", "heading");
+  heading.setAttribute("aria-level", "3");
+  says.className = "takeaway";
+  note.className = "figure-note";
+  return [heading, says, chart, note];
+}
+
+function tellWords(words, { title, spec, note }) {
+  for (const [name, text] of [["title", title], ["says", spec.alt], ["note", note]]) if (words[name].textContent !== text) words[name].textContent = text;
+  words.note.hidden = !note;
+}
+
+// What is on the screen is drawn at once, the rest as soon as the page has nothing else to do.
+function drawInTurn(chart) {
+  const { top, bottom } = chart.getBoundingClientRect();
+  if (top < innerHeight && bottom > 0) {
+    waiting.delete(chart);
+    draw(chart);
+  } else if (!waiting.has(chart)) {
+    waiting.add(chart);
+    requestIdleCallback(() => waiting.delete(chart) && draw(chart), { timeout: 1000 });
+  }
 }
 
 // All of a figure, from what was known of it and what changed; where that is not known here, it is asked for.

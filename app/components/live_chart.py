@@ -47,14 +47,20 @@ def live_chart(
     on_picked: Callable[[], None] = lambda: None,
     on_selected: Callable[[], None] = lambda: None,
     chosen: Sequence[str] | None = None,
+    title: str = "",
+    note: str = "",
 ) -> Any:
     """Shows a spec of ``app.charts``. ``result.picked`` is one click: ``{curve, x, y, customdata}``; inside a fragment
     that repeats, read it in ``on_picked``.
+
+    With a ``title`` it and the spec's sentence stand above, and the ``note`` below: one element of the page instead of four.
 
     With ``chosen`` the figure can be brushed by box and lasso: ``result.selected`` are the first entries of the points'
     customdata, none where the brush is lifted; ``chosen`` says which of them stand out now (empty: all).
     """
     data = {"spec": spec, "height": height, "dark": DARK, "revision": key}
+    if title:
+        data |= {"title": title, "note": note}
     if chosen is not None:
         data["chosen"] = list(chosen)
     return _mount(

@@ -2,6 +2,17 @@
 
 import time
 
+WATCH = """() => {
+  window.seen = {frames: 0, blank: 0};
+  const nodes = () => [document.querySelector('.st-key-card-accuracy .js-plotly-plot'), document.querySelector('.st-key-card-survival .js-plotly-plot')];
+  const tree = () => { for (const el of document.querySelectorAll('.st-key-card-tree *')) { const root = el.shadowRoot; if (root && root.querySelector('svg')) return root.querySelector('svg'); } return null; };
+  window.first = [...nodes(), tree()];
+  window.same = () => { const now = [...nodes(), tree()]; return now.every((n, i) => n && n === window.first[i] && n.isConnected); };
+  const look = () => { window.seen.frames++; const now = [...nodes(), tree()]; if (now.some(n => !n || n.getBoundingClientRect().height < 50)) window.seen.blank++; requestAnimationFrame(look); };
+  requestAnimationFrame(look);
+}"""
+"""Counts frames of the live page in which a figure or the tree is blank, and tells whether all are still the same nodes."""
+
 
 def tree_epoch(tab):
     """The epoch the espalier says it shows; -1 before it has drawn one."""

@@ -4,7 +4,8 @@ import re
 import time
 
 import pytest
-from on_screen import plot, tree_epoch, wait_for_epoch
+from made_up import MadeUp
+from on_screen import WATCH, plot, tree_epoch, wait_for_epoch
 from playwright.sync_api import expect
 
 from core.config import with_settings
@@ -30,15 +31,6 @@ def living(dashboard):
 
 
 GROWN = "(before) => document.querySelector('.st-key-card-survival .js-plotly-plot')?.data?.[0]?.x?.length > before"
-WATCH = """() => {
-  window.seen = {frames: 0, blank: 0};
-  const nodes = () => [document.querySelector('.st-key-card-accuracy .js-plotly-plot'), document.querySelector('.st-key-card-survival .js-plotly-plot')];
-  const tree = () => { for (const el of document.querySelectorAll('.st-key-card-tree *')) { const root = el.shadowRoot; if (root && root.querySelector('svg')) return root.querySelector('svg'); } return null; };
-  window.first = [...nodes(), tree()];
-  window.same = () => { const now = [...nodes(), tree()]; return now.every((n, i) => n && n === window.first[i] && n.isConnected); };
-  const look = () => { window.seen.frames++; const now = [...nodes(), tree()]; if (now.some(n => !n || n.getBoundingClientRect().height < 50)) window.seen.blank++; requestAnimationFrame(look); };
-  requestAnimationFrame(look);
-}"""
 
 
 def test_one_button_starts_a_run_and_the_first_live_point_comes_within_15_seconds(tab, dashboard):
@@ -120,6 +112,23 @@ def test_the_live_view_keeps_its_nodes_zoom_and_selection_over_20_updates_withou
     assert result["frames"] > 100 and result["blank"] == 0, result
     assert [round(z, 1) for z in plot(tab, "accuracy", "layout.xaxis.range")] == [1, 2.5]
     assert "site=stage2.1" in tab.url
+
+
+def test_figures_of_long_epochs_are_drawn_when_an_epoch_ends_and_not_before(tab, dashboard):
+    store = Store(dashboard[1])
+    made = MadeUp(store, network="resnet20", behind=5, seconds=20)
+    tab.goto(f"/live?run={made.name}")
+    wait_for_epoch(tab, 5)
+    expect(tab.locator(".st-key-card-accuracy .js-plotly-plot")).to_be_visible()
+    tab.evaluate("() => document.querySelector('.st-key-card-accuracy .takeaway').dataset.seen = 'yes'")
+    store.beat(made.name, made.progress | {"images_per_s": 1234.0})
+    expect(tab.get_by_text("1,234 images/s")).to_be_visible()
+    assert tree_epoch(tab) == 5
+    made.write()
+    wait_for_epoch(tab, 6)
+    expect(tab.locator(".st-key-card-accuracy .takeaway")).to_contain_text("after epoch 6")
+    expect(tab.locator(".st-key-card-accuracy .takeaway")).to_have_attribute("data-seen", "yes")
+    store.set_state(made.name, "stopped")
 
 
 @pytest.mark.slow

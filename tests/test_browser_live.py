@@ -120,12 +120,14 @@ def test_figures_of_long_epochs_are_drawn_when_an_epoch_ends_and_not_before(tab,
     tab.goto(f"/live?run={made.name}")
     wait_for_epoch(tab, 5)
     expect(tab.locator(".st-key-card-accuracy .js-plotly-plot")).to_be_visible()
+    expect(tab.locator(".st-key-card-says")).to_contain_text("must have a checkpoint")
+    tab.wait_for_timeout(4000)  # the lane is awake, and has said so: nothing else draws
     tab.evaluate("() => document.querySelector('.st-key-card-accuracy .takeaway').dataset.seen = 'yes'")
     store.beat(made.name, made.progress | {"images_per_s": 1234.0})
     expect(tab.get_by_text("1,234 images/s")).to_be_visible()
     assert tree_epoch(tab) == 5
     made.write()
-    wait_for_epoch(tab, 6)
+    wait_for_epoch(tab, 6, timeout_s=40)  # not by being lost: that takes 90 s
     expect(tab.locator(".st-key-card-accuracy .takeaway")).to_contain_text("after epoch 6")
     expect(tab.locator(".st-key-card-accuracy .takeaway")).to_have_attribute("data-seen", "yes")
     store.set_state(made.name, "stopped")

@@ -42,7 +42,8 @@ def _answer(run: str) -> None:
             answer = ask(store().root, "predict", folder=str(view.folder.path), index=int(index), timeout_s=1.0)
         except WrongMoment as problem:
             right.caption(str(problem))
-            st.session_state["lane-asleep"] = False
+            if st.session_state.pop("lane-asleep", False):
+                st.rerun()  # no further look is needed
             return
         ready = answer is not None and not answer.get("busy")
         if ready:

@@ -297,9 +297,14 @@ def factor_streams(
 
 
 def death_timeline(
-    frame: pd.DataFrame, deaths: Sequence[Mapping[str, Any]] = (), markers: Sequence[Mapping[str, Any]] = ()
+    frame: pd.DataFrame,
+    deaths: Sequence[Mapping[str, Any]] = (),
+    markers: Sequence[Mapping[str, Any]] = (),
+    *,
+    apart: float = 7.5,
 ) -> Spec:
-    """Share alive by stage (rows: epochs, columns: stages, 0-1) as steps; ``deaths``: {label, epoch, stage} of blocks."""
+    """Share alive by stage (rows: epochs, columns: stages, 0-1) as steps; ``deaths``: {label, epoch, stage} of blocks; ``apart``: how many
+    percent the stages' names stand apart at least."""
     table = thinned(frame, 400)
     epochs = [int(epoch) for epoch in table.index]
     data, ends = [], []
@@ -323,7 +328,7 @@ def death_timeline(
         data.append(
             {
                 "type": "scatter", "mode": "markers+text", "x": [int(death["epoch"]) for death in told], "y": [round(h, 1) for h in heights],
-                "text": [f"{death['label']} †" for death in told], "textposition": ["top right", "bottom left"] * (len(told) // 2) + ["top right"] * (len(told) % 2), "textfont": {"size": 11, "color": INK},
+                "text": [f"{death['label']} †" for death in told], "textposition": ["top right", "bottom left"] * (len(told) // 2) + ["top right"] * (len(told) % 2), "textfont": {"size": 11, "color": [looks[str(death["stage"])][0] for death in told]},
                 "marker": {"symbol": "x", "size": 8, "color": [looks[str(death["stage"])][0] for death in told]},
                 "hovertemplate": "%{text} at epoch %{x}<extra></extra>",
             }
@@ -331,7 +336,7 @@ def death_timeline(
     layout = base_layout(
         xaxis=epoch_axis(epochs[-1] if epochs else 0, rangemode="tozero"),
         yaxis=titled_axis("alive, %", range=[0, 106], tickvals=[0, 25, 50, 75, 100]),
-        annotations=[end_label(y, text, colour, "y") for y, text, colour in spread_apart(ends, 7.5)],
+        annotations=[end_label(y, text, colour, "y") for y, text, colour in spread_apart(ends, apart)],
         hovermode="x unified",
         margin={"l": 52, "r": 96, "t": 14, "b": 40},
     )

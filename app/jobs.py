@@ -1,4 +1,4 @@
-"""Work that takes longer than a look: a command of `core` in a process of its own, asked after while the page goes on.
+"""Work that takes longer than a look: a command of `core`, or of `app.talk`, in a process of its own, asked after while the page goes on.
 
 A job belongs to a browser session and has a key. What it prints goes to files, which never fill up.
 """
@@ -45,11 +45,11 @@ class Job:
         return json.loads(self.answer.read())
 
 
-def start(key: str, *arguments: str) -> None:
-    """Begin `python -m core ARGUMENTS --json` as job `key`; a failure before it is forgotten."""
+def start(key: str, *arguments: str, module: str = "core") -> None:
+    """Begin `python -m MODULE ARGUMENTS --json` as job `key`; a failure before it is forgotten."""
     st.session_state.setdefault(FAILED, {}).pop(key, None)
     answer, words = tempfile.TemporaryFile("a+b"), tempfile.TemporaryFile("a+b")  # noqa: SIM115, they live as long as the job
-    command = [sys.executable, "-m", "core", *arguments, "--json"]
+    command = [sys.executable, "-m", module, *arguments, "--json"]
     process = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=answer, stderr=words)
     st.session_state.setdefault(JOBS, {})[key] = Job(process, answer, words)
 

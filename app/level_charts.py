@@ -116,11 +116,14 @@ def accuracy_against_cost(
     papers: pd.DataFrame,
     by: str = "macs",
     others: pd.DataFrame | None = None,
+    *,
+    apart: float = 0.15,
 ) -> Spec:
     """Test accuracy of every level against its share of the MACs or of the weights, or how many times as fast it is (`by`, of COSTS).
 
     `frame`: level, accuracy, task (what it tells apart), macs and weights (0-1), measured, low, high, n; `alone`: level, accuracy, runs; `papers`: label,
     method, accuracy, left, citation; `others`: name, accuracy, macs and weights of what else is compared. Consensus as horizontal marks. A line joins levels with the same task, and nothing else.
+    `apart`: the share of the heights by which the names of the marks stand apart at least.
     """
     levels, speed = len(frame), by == "speed"
     colours = level_colours(levels)
@@ -180,7 +183,7 @@ def accuracy_against_cost(
     points = [*frame["accuracy"], *alone["accuracy"]] if len(alone) else [*frame["accuracy"]]
     points += [] if others is None or speed else [*others["accuracy"]]
     heights = [*(100 * value for value in points), *(y for y, _ in marks)]
-    gap = max(1.0, max(heights) - min(heights)) * 0.15
+    gap = max(1.0, max(heights) - min(heights)) * apart
     notes = [end_label(y, text, SOFT, "y") for y, text, _ in spread_apart([(y, text, SOFT) for y, text in marks], gap)]
     if speed:
         axis = titled_axis(COSTS[by], ticksuffix=" ×")

@@ -16,6 +16,7 @@ from app.app_pages import (
     levels,
     live,
     parts,
+    present,
     run_table,
     speed,
     start,
@@ -64,6 +65,7 @@ def pages() -> dict[str, st.Page]:
         "inspect": (inspecting.page, "Inspect"),
         "runs": (run_table.page, "Runs"),
         "take-away": (take_away.page, "Take away"),
+        "present": (present.page, "Present"),
         "glossary": (learn_terms.page, "Glossary"),
     }
     return {

@@ -15,6 +15,7 @@ from app.components.figure_parts import (
     GHOST,
     LEAF,
     LEAF_PALE,
+    PAPER,
     SOFT,
     Spec,
     base_layout,
@@ -97,7 +98,7 @@ def speed_layers(frame: pd.DataFrame, at_most: int = 24) -> Spec:
         {**bar, "name": "compact", "x": plain_numbers(table["compact_ms"], 4), "marker": {"color": LEAF}, "width": 0.5,
          "hovertemplate": "%{y}<br>compact %{x:.3g} ms%{customdata}<extra></extra>"},
         {"type": "scatter", "mode": "markers", "name": "promised by MACs", "y": paths, "x": plain_numbers(promised, 4),
-         "cliponaxis": False, "marker": {"symbol": "diamond-open", "size": 9, "color": DYING, "line": {"width": 2, "color": DYING}},
+         "cliponaxis": False, "marker": {"symbol": "diamond", "size": 9, "color": PAPER, "line": {"width": 2, "color": DYING}},
          "hovertemplate": "%{y}<br>promised %{x:.3g} ms<extra></extra>"},
     ]  # fmt: skip
     widest = pd.concat([table["dense_ms"], table["compact_ms"]]).max() if len(table) else 1

@@ -23,7 +23,7 @@ div[class*="st-key-under-"] { flex-wrap: nowrap; } div[class*="st-key-under-"] >
 .card-title + .takeaway { margin-top: 2px; }
 .card-title { font-weight: 650; font-size: 15.5px; line-height: 1.4; margin: 0; color: var(--tile-ink); }
 .figure-note { color: var(--tile-soft); margin: 6px 0 0; font-size: 13px; line-height: 1.45; text-wrap: pretty; }
-div[class*="st-key-card-"] { position: relative; } div[class*="st-key-card-"]:has(> [class*="-behind"]) .card-title { padding-right: 84px; }
+div[class*="st-key-card-"] { position: relative; } div[class*="st-key-card-"]:has(> [class*="-behind"]) .card-title { padding-right: 132px; }
 div[class*="st-key-card-"] > [class*="-behind"] { position: absolute; top: 9px; right: 10px; width: auto; } div[class*="st-key-card-"] > [class*="-behind"] button { min-height: 1.7rem; padding: 0 6px; font-size: 13px; }
 div[class*="st-key-card-"] { background: var(--tile-card); border-color: var(--tile-line) !important; border-radius: 10px; gap: 0.55rem; }
 div[class*="st-key-menu-"] button [data-testid="stMarkdownContainer"] { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }

@@ -56,12 +56,14 @@ def tradeoff(
     envelope: Sequence[str] = (),
     fade: bool = False,
     picked: str | None = None,
+    plot: tuple[float, float] = (WIDE, TALL),
 ) -> Spec:
     """Test accuracy against a cost. Columns: key, label, method, source (ours, recorded, paper), accuracy, the cost's (`AXES`), with
     optional `_low` and `_high` of both, n, path, strength, comparable, citation.
 
     A thin line joins the points of one path in the order of their strengths; nothing else is joined. `envelope`: keys of the frontier,
-    drawn as the area beneath it; `fade`: whether all others of one's own are pale; `picked`: the key of the selected point.
+    drawn as the area beneath it; `fade`: whether all others of one's own are pale; `picked`: the key of the selected point; `plot`: width and
+    height in pixels that names are placed for.
     """
     table = frame.dropna(subset=[cost, "accuracy"]) if len(frame) and cost in frame else frame.iloc[:0]
     title, unit = AXES[cost]
@@ -76,10 +78,10 @@ def tradeoff(
     data = _frontier(table, cost, unit, envelope, across, up, log) + _paths(table, cost, unit)
     for (source, method), group in table.groupby(["source", "method"], sort=False):
         data.append(_trace(group, str(source), str(method), cost, unit, set(envelope) if fade else None))
-    layout["annotations"] = _names(table, cost, unit, across, up, log, envelope, fade, picked)
+    layout["annotations"] = _names(table, cost, unit, across, up, log, envelope, fade, picked, plot)
     if picked in set(table["key"]):
         data.append(_ring(table[table["key"] == picked], cost, unit))
-    layout["margin"] = MARGIN | {"t": MARGIN["t"] + LEGEND_ROW * (_legend_rows(data) - 1)}
+    layout["margin"] = MARGIN | {"t": MARGIN["t"] + LEGEND_ROW * (_legend_rows(data, plot[0]) - 1)}
     return figure(data, layout, tradeoff_words.sentence(table, cost))
 
 
@@ -89,12 +91,12 @@ def height_of(spec: Spec) -> int:
     return TALL + margin["t"] + margin["b"]
 
 
-def _legend_rows(data: Sequence[Mapping[str, Any]]) -> int:
+def _legend_rows(data: Sequence[Mapping[str, Any]], width: float) -> int:
     """In how many rows the legend's entries stand side by side."""
     row, used = 1, 0.0
     for trace in data:
         wide = 56 + 6.8 * len(trace["name"]) if trace.get("showlegend", True) and "name" in trace else 0
-        row, used = (row + 1, wide) if used + wide > WIDE else (row, used + wide)
+        row, used = (row + 1, wide) if used + wide > width else (row, used + wide)
     return row
 
 
@@ -172,7 +174,9 @@ def _trace(
     """The points of one method from one source; where `bright` is given, only these keys stand out."""
     colour, symbol = look_of(method)
     rows = group.to_dict("records")
-    hollow = {"paper": "diamond-open", "recorded": f"{symbol}-open"}.get(source, symbol)
+    hollow = {"paper": "diamond-wide-open" if method == "dense" else "diamond-open", "recorded": f"{symbol}-open"}.get(
+        source, symbol
+    )
     name = CONTROL_NAMES.get(method) or METHOD_NAMES.get(method, method)
     shade = [1.0 if bright is None or source == "paper" or row["key"] in bright else 0.25 for row in rows]
     trace = {
@@ -232,12 +236,14 @@ def _names(
     envelope: Sequence[str],
     fade: bool,
     picked: str | None,
+    plot: tuple[float, float],
 ) -> list[dict[str, Any]]:
     """Names beside the points, the selected one's and the frontier's first; of many points only these."""
     rows, first = table.to_dict("records"), [picked, *envelope]
+    width, height = plot
     xs = [math.log10(row[cost] * unit) if log else row[cost] * unit for row in rows]
     spots = [
-        ((x - across[0]) / (across[1] - across[0]) * WIDE, (up[1] - row["accuracy"] * 100) / (up[1] - up[0]) * TALL)
+        ((x - across[0]) / (across[1] - across[0]) * width, (up[1] - row["accuracy"] * 100) / (up[1] - up[0]) * height)
         for x, row in zip(xs, rows, strict=True)
     ]
     ranks = [first.index(row["key"]) if row["key"] in first else len(first) for row in rows]
@@ -245,9 +251,11 @@ def _names(
         (i for i in range(len(rows)) if ranks[i] < len(first) or not (fade or len(rows) > MANY)), key=ranks.__getitem__
     )
     words, notes = [str(row["label"]).removeprefix("strength ") for row in rows], []
-    bars = _bars(rows, cost, unit, across, up) if not log else []
-    edges = bars + _edges([spots[[row["key"] for row in rows].index(key)] for key in envelope], back=cost == "times")
-    for label in labels.placed(spots, words, WIDE, TALL, order, edges):
+    bars = _bars(rows, cost, unit, across, up, plot) if not log else []
+    edges = bars + _edges(
+        [spots[[row["key"] for row in rows].index(key)] for key in envelope], plot, back=cost == "times"
+    )
+    for label in labels.placed(spots, words, width, height, order, edges):
         x, y = spots[label.point]
         row = rows[label.point]
         middle_x, middle_y = (label.box.left + label.box.right) / 2, (label.box.top + label.box.bottom) / 2
@@ -277,22 +285,27 @@ def _names(
     return notes
 
 
-def _edges(corners: Sequence[tuple[float, float]], back: bool) -> list[labels.Box]:
+def _edges(corners: Sequence[tuple[float, float]], plot: tuple[float, float], back: bool) -> list[labels.Box]:
     """The frontier's dotted steps in pixels, for names to keep off."""
     found = []
     for k, (x, y) in enumerate(corners):
-        end = corners[k + 1][0] if k + 1 < len(corners) else 0.0 if back else float(WIDE)
-        below = corners[k - 1][1] if k else float(TALL)
+        end = corners[k + 1][0] if k + 1 < len(corners) else 0.0 if back else plot[0]
+        below = corners[k - 1][1] if k else plot[1]
         found += [labels.Box(min(x, end), y - 2, max(x, end), y + 2), labels.Box(x - 2, y, x + 2, below)]
     return found
 
 
 def _bars(
-    rows: Sequence[Mapping[str, Any]], cost: str, unit: float, across: list[float], up: list[float]
+    rows: Sequence[Mapping[str, Any]],
+    cost: str,
+    unit: float,
+    across: list[float],
+    up: list[float],
+    plot: tuple[float, float],
 ) -> list[labels.Box]:
     """The bars of the points in pixels, for names to keep off."""
     found = []
-    wide, tall = WIDE / (across[1] - across[0]), TALL / (up[1] - up[0])
+    wide, tall = plot[0] / (across[1] - across[0]), plot[1] / (up[1] - up[0])
     for row in rows:
         x, y = (row[cost] * unit - across[0]) * wide, (up[1] - row["accuracy"] * 100) * tall
         if is_finite(row.get(f"{cost}_low")):

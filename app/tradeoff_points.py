@@ -182,7 +182,9 @@ def evidence_points() -> pd.DataFrame:
     found = []
     for table in TABLES.values():
         configs = {wanted.point: wanted.config for wanted in table.wanted if wanted.role == METHOD}
-        for line in summary(table, recorded(table)):
+        rows = recorded(table)
+        machine = _machine([row["conditions"] for row in rows.values() if row.get("conditions")])
+        for line in summary(table, rows):
             if line["macs"] is None:
                 continue  # all levels together: no network that leaves
             config, level = configs[line["point"]], line["label"].removeprefix("level ")
@@ -192,13 +194,21 @@ def evidence_points() -> pd.DataFrame:
                 "key": f"{table.name}/{line['point']}/{line['label']}/{line['role']}", "label": f"{name} {line['label']}".strip(),
                 "method": _look(line["role"], config.model_dump()), "role": line["role"], "source": "recorded", "network": config.network,
                 "dataset": config.dataset, "n": line["n"], "epochs": line["epochs"], "seconds": line["seconds"][0] if line["seconds"] else None,
-                "tried": line["tried"], "certificate": sentences.listing(line["verdicts"]), "spread": "± 1 standard deviation",
+                "tried": line["tried"], "certificate": sentences.listing(line["verdicts"]), "spread": "± 1 standard deviation", "machine": machine,
                 "path": f"{table.name}/{line['point']}/{line['role']}" if nested and line["role"] == METHOD else None,
                 "strength": float(level) if level.isdigit() else None, "level": int(level) if level.isdigit() else None, "comparable": True,
                 **_deviations("accuracy", line["accuracy"]), **_deviations("macs", line["macs"]), **_deviations("params", line["params"]),
                 **_deviations("times", line["speed"]),
             })  # fmt: skip
     return pd.DataFrame(found)
+
+
+def _machine(told: Sequence[Mapping[str, Any]]) -> str:
+    """`AMD EPYC, float32, torch 2.13.0+cpu`: where recorded runs were made."""
+    each = {
+        key: ", ".join(sorted({str(one[key]) for one in told if key in one})) for key in ("cpu", "precision", "torch")
+    }
+    return ", ".join(f"torch {text}" if key == "torch" else text for key, text in each.items() if text)
 
 
 def _deviations(name: str, value: tuple[float, float | None] | None) -> dict[str, float | None]:

@@ -37,14 +37,19 @@ def sentence(frame: pd.DataFrame, cost: str = "macs") -> str:
         return "No finished run to compare yet."
     price = ours[cost] * (-1 if cost == "times" else 1)
     rows = ours.assign(price=price).to_dict("records")
-    best = max(rows, key=lambda row: row["accuracy"])
-    small = min((row for row in rows if row["accuracy"] >= best["accuracy"] - KEEPS), key=lambda row: row["price"])
+    best, small = best_and_cheapest(rows)
     if small["key"] == best["key"]:
         told = f"{_capital(named(best))} is the most accurate: {sentences.percent(best['accuracy'], 1)} at {cost_words(best, cost)}; nothing cheaper is within 1 pp of it."
         return f"{told} {beside(best, rows, cost)}{_seeds(rows)}"
     gap = sentences.points(small["accuracy"] - best["accuracy"])
     said = f"{_capital(named(small))} keeps {sentences.percent(small['accuracy'], 1)} at {cost_words(small, cost)} ({gap} against {named(best)})."
     return f"{said} {beside(small, rows, cost)}{_seeds(rows)}"
+
+
+def best_and_cheapest(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The most accurate point, and the one of least `price` that is within KEEPS of it."""
+    best = max(rows, key=lambda row: row["accuracy"])
+    return best, min((row for row in rows if row["accuracy"] >= best["accuracy"] - KEEPS), key=lambda row: row["price"])
 
 
 def beside(small: dict[str, Any], rows: list[dict[str, Any]], cost: str) -> str:

@@ -25,7 +25,7 @@ def findings(page):
 
 ALWAYS = {
     ("structure", "dark"),
-    *((name, "light") for name in ("start", "live", "structure", "what-if", "trade-offs", "inspect")),
+    *((name, "light") for name in ("start", "live", "structure", "what-if", "trade-offs", "inspect", "present")),
 }
 EVERY = [
     pytest.param(name, scheme, marks=[] if (name, scheme) in ALWAYS else pytest.mark.slow)

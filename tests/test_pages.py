@@ -26,6 +26,7 @@ PAGES = (
     "speed",
     "tradeoffs",
     "take_away",
+    "present",
     "run_table",
     "learn_terms",
 )
@@ -89,7 +90,7 @@ def test_a_page_without_any_run_says_what_would_fill_it(name, runs):
 
 
 @pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("name", ("live", "structure", "speed", "attribution", "take_away"))
+@pytest.mark.parametrize("name", ("live", "structure", "speed", "attribution", "take_away", "present"))
 def test_every_page_shows_a_run_in_every_state(name, state, run_state):
     run = run_state(state)
     at = page(name, run)

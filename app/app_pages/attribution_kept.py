@@ -106,14 +106,19 @@ def _show(view: RunView, documents: list[dict[str, Any]]) -> None:
         )
     theme.kpi_row(_tiles(kind))
     frame = frame_of(told, arrays_of(view.folder, told), kind["kind"], measure)
-    _figures(told, kind, measure, frame)
+    by_layer, by_unit = _figures(told, kind, measure, frame)
     with st.container(key="under-kept", horizontal=True, vertical_alignment="center"):
         parts.table_behind(
-            lambda: _layer_table(told, kind["kind"]), key="table-kept-layers", config=_bars(), label="By layer"
+            lambda: _layer_table(told, kind["kind"]),
+            key="table-kept-layers",
+            config=_bars(),
+            label="By layer",
+            figure=("Did it keep what mattered?", by_layer),
+            conditions=lambda: words.conditions(told),
         )
         parts.table_behind(
             lambda: frame.drop(columns=["share", "label"]).replace(np.inf, np.nan).round(5), key="table-kept-units", label="By unit",
-            note="A unit without an epoch of death is alive.",
+            note="A unit without an epoch of death is alive.", figure=("Did it keep what mattered, unit by unit?", by_unit), conditions=lambda: words.conditions(told),
         )  # fmt: skip
         st.caption(words.conditions(told))
 
@@ -154,8 +159,10 @@ def _tiles(kind: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _figures(told: dict[str, Any], kind: dict[str, Any], measure: str, frame: pd.DataFrame) -> None:
-    """All layers left, the selected one right; a click selects layer and unit everywhere."""
+def _figures(
+    told: dict[str, Any], kind: dict[str, Any], measure: str, frame: pd.DataFrame
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All layers left, the selected one right; a click selects layer and unit everywhere. Both figures."""
     site = str(selection().get("site"))
     layers = list(dict.fromkeys(frame["site"]))
     if site not in layers:
@@ -176,8 +183,9 @@ def _figures(told: dict[str, Any], kind: dict[str, Any], measure: str, frame: pd
             f"Every unit by its place in its layer's order by {name}: {kind['lost']} of {kind['units']} died; {ideal}."
         )
         theme.takeaway(alt)
+        every = charts.by_layer(frame, site, alt, name)
         live_chart(
-            charts.by_layer(frame, site, alt, name),
+            every,
             key="chart-kept-layers",
             height=height,
             on_picked=lambda: _picked("chart-kept-layers"),
@@ -190,6 +198,7 @@ def _figures(told: dict[str, Any], kind: dict[str, Any], measure: str, frame: pd
             else charts.against_norm(mine, unit, alt, name)
         )  # fmt: skip
         live_chart(spec, key="chart-kept-layer", height=min(height, 420), on_picked=lambda: _picked("chart-kept-layer"))
+    return every, spec
 
 
 def most_mixed(frame: pd.DataFrame) -> str:

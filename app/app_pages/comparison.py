@@ -10,6 +10,7 @@ from app import tradeoff_charts, tradeoff_points
 from app.app_pages import parts
 from app.components.live_chart import plotly_loader
 from app.runs import store
+from app.talk.conditions import of_points
 from core.networks.names import shown
 
 
@@ -31,4 +32,5 @@ def comparison() -> None:
         points[["label", "role", "n", "accuracy", "macs", "params", "epochs", "seconds"]],
         key="tradeoff",
         height=tradeoff_charts.height_of(spec),
+        conditions=lambda: of_points(points, "macs", None),
     )

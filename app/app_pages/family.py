@@ -75,6 +75,19 @@ def _family(name: str) -> None:
                 spec = family_charts.strength_path(path, (search or {"target": {"macs": None}})["target"]["macs"])
                 live_chart(spec, key="chart-family", height=270)
                 st.caption(spec["alt"])
+                parts.table_behind(
+                    path,
+                    key="table-family-strengths",
+                    figure=("Strength against what is left", spec),
+                    conditions=lambda: _told(rows),
+                )
+
+
+def _told(rows: list[Run]) -> str:
+    """Of which runs the numbers are."""
+    config = rows[0].config
+    seeds = sorted({row.seed for row in rows})
+    return f"Test accuracy of {config['network']} on {config['dataset']}, one run a point, seeds {sentences.listing([str(seed) for seed in seeds], 6)}."
 
 
 def family_table(rows: list[Run]) -> pd.DataFrame:

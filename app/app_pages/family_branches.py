@@ -52,7 +52,11 @@ def _branches(run: str) -> None:
     with theme.card("The family as a tree", spec["alt"], key="family-tree"):
         height = max(150, ROW * (1 + int(max(spec["data"][0]["y"], default=0))) + 24)
         live_chart(spec, key="chart-family-tree", height=height, on_picked=_open)
-        parts.table_behind(lambda: pd.DataFrame(nodes).drop(columns="by_hand"), key="table-family-tree")
+        parts.table_behind(
+            lambda: pd.DataFrame(nodes).drop(columns="by_hand"),
+            key="table-family-tree",
+            figure=("The family as a tree", spec),
+        )
         more = f" The first {MOST} of {len(nodes)} runs." if len(nodes) > MOST else ""
         st.caption(
             f"From left to right, what was done to get from run to run; colour is test accuracy. Click a run to open it.{more}"

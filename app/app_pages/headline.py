@@ -28,6 +28,7 @@ ABOUT = (
     "Speed asks for no training: positions are drawn, weights are random."
 )
 JOB = "headline"
+TITLE = "Zeros alone do not speed anything up"
 
 
 def headline() -> None:
@@ -38,7 +39,7 @@ def headline() -> None:
 @guarded
 def _card() -> None:
     recorded, here = table4.recorded(), st.session_state.get("headline-here", {"rows": {}})
-    with theme.card("Zeros alone do not speed anything up", key="headline"):
+    with theme.card(TITLE, key="headline"):
         left, right = st.columns([4, 1], gap="medium", vertical_alignment="center")
         left.html(f'<p class="takeaway">{ABOUT}</p>')
         with st.container(horizontal=True, gap="medium"):
@@ -50,16 +51,24 @@ def _card() -> None:
         left, right = st.columns(2, gap="medium")
         with left:
             tables = [_both(document, timed, PAIRS[pair]) for document in (recorded, here)]
-            _figure("error", charts.equal_error(tables[0], tables[1]), tables)
+            _figure("error", charts.equal_error(tables[0], tables[1]), tables, _told(recorded, here, timed))
         with right:
             tables = [charts.table_of(document, protocol="sweep", layer=layer) for document in (recorded, here)]
-            _figure("sparsity", charts.equal_sparsity(tables[0], tables[1], layer), tables)
-        st.caption(_conditions("Bars and lines, recorded", recorded, timed))
-        if here["rows"]:
-            st.caption(_conditions("Dots, this machine", here, timed))
-        st.caption(
-            f"Hollow diamonds: {table4.SOURCE} ({table4.NAME}), its processor, the product alone; baseline error {table4.BASELINE_ERROR} %."
-        )
+            _figure(
+                "sparsity", charts.equal_sparsity(tables[0], tables[1], layer), tables, _told(recorded, here, timed)
+            )
+        for line in _told(recorded, here, timed):
+            st.caption(line)
+
+
+def _told(recorded: dict[str, Any], here: dict[str, Any], timed: str) -> list[str]:
+    """Under what the numbers were taken, and whose the diamonds are."""
+    lines = [_conditions("Bars and lines, recorded", recorded, timed)]
+    lines += [_conditions("Dots, this machine", here, timed)] if here["rows"] else []
+    return [
+        *lines,
+        f"Hollow diamonds: {table4.SOURCE} ({table4.NAME}), its processor, the product alone; baseline error {table4.BASELINE_ERROR} %.",
+    ]
 
 
 def _choice(label: str, options: Mapping[str, str], key: str, first: int = 0) -> str:
@@ -82,11 +91,13 @@ def _both(document: dict[str, Any], timed: str, pair: tuple[int, int]) -> pd.Dat
     return pd.concat([charts.table_of(document, protocol=timed, row=row) for row in pair])
 
 
-def _figure(name: str, spec: dict[str, Any], tables: list[pd.DataFrame]) -> None:
-    """A figure with its sentence above and its table behind."""
+def _figure(name: str, spec: dict[str, Any], tables: list[pd.DataFrame], told: list[str]) -> None:
+    """A figure with its sentence above, its table and files behind."""
     st.html(f'<p class="takeaway" style="margin-top: 4px">{html.escape(spec["alt"])}</p>')
     live_chart(spec, key=f"chart-headline-{name}", height=330)
-    parts.table_behind(lambda: _one_below_the_other(tables), key=f"table-headline-{name}")
+    parts.table_behind(
+        lambda: _one_below_the_other(tables), key=f"table-headline-{name}", figure=(f"{TITLE}: at equal {name}", spec), conditions=lambda: "\n".join(told)
+    )  # fmt: skip
 
 
 def _one_below_the_other(tables: list[pd.DataFrame]) -> pd.DataFrame:

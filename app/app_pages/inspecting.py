@@ -98,14 +98,19 @@ def _left(look: dict[str, Any], rows: pd.DataFrame) -> None:
     """What would leave each layer."""
     note = "Diamond: share of the weights that are exactly zero." if bool((rows["sparsity"] > 0).any()) else ""
     spec = inspect_charts.layers_left(rows, layers_sentence(look))
-    parts.chart("Layer by layer", spec, rows.drop(columns=["path"]).round(4), key="inspect-layers", height=_height(len(rows)), note=note)  # fmt: skip
+    parts.chart("Layer by layer", spec, rows.drop(columns=["path"]).round(4), key="inspect-layers", height=_height(len(rows)), note=note, conditions=lambda: _brought(look))  # fmt: skip
+
+
+def _brought(look: dict[str, Any]) -> str:
+    """What was looked at, for the figures' files."""
+    return f"{look['network']}: {sentences.amount(look['params'])} parameters, {sentences.amount(look['macs'])} MACs an image, as brought; nothing was trained."
 
 
 def _sizes(look: dict[str, Any], rows: pd.DataFrame) -> None:
     """How unequal the filters are."""
     sizes = importance_rows(look)
     spec = inspect_charts.importance_ranges(sizes, importance_sentence(sizes))
-    parts.chart("How much its filters differ", spec, sizes.round(3), key="inspect-importance", height=_height(len(rows)))  # fmt: skip
+    parts.chart("How much its filters differ", spec, sizes.round(3), key="inspect-importance", height=_height(len(rows)), conditions=lambda: _brought(look))  # fmt: skip
 
 
 def _blocked(look: dict[str, Any], rows: pd.DataFrame) -> None:

@@ -125,7 +125,7 @@ def _result(found: Brought, look: dict[str, Any], cut: dict[str, Any], place: Pa
     rows = cut_rows(cut, look)
     with left:
         spec = inspect_charts.layers_left(rows, f"{int(rows['leave'].sum())} of {sentences.plural(int(rows['units'].sum()), 'unit')} were cut, most from {_hardest(rows)}.")  # fmt: skip
-        parts.chart("Where it was cut", spec, rows.round(4), key="inspect-cut-layers", height=max(240, 19 * min(inspect_charts.AT_MOST, len(rows)) + 100))  # fmt: skip
+        parts.chart("Where it was cut", spec, rows.round(4), key="inspect-cut-layers", height=max(240, 19 * min(inspect_charts.AT_MOST, len(rows)) + 100), conditions=lambda: f"{found.name}: {cut_sentence(cut)}")  # fmt: skip
     with right:
         with theme.card("The cut", cut_sentence(cut), key="inspect-result"):
             theme.kpi_row(_tiles(cut))

@@ -40,7 +40,9 @@ def bands(run: str) -> None:
         st.markdown(
             f":{'green' if holds else 'orange'}[:material/{'check_circle' if holds else 'call_split'}:] {words}"
         )
-        parts.table_behind(lambda: _bands_table(told["bands"]), key="table-bands")
+        parts.table_behind(
+            lambda: _bands_table(told["bands"]), key="table-bands", figure=("Nested bands: who contains whom", spec)
+        )
         st.caption(_kept_words(phase))
 
 

@@ -50,7 +50,9 @@ def level_cost(row: Run, view: RunView) -> None:
         live_chart(spec, key="chart-levels-cost", height=380)
         shares = ("test accuracy", "MACs, share", "weights, share")
         percent = {name: st.column_config.NumberColumn(format="percent") for name in shares}
-        parts.table_behind(lambda: levels_table(result), key="levels-table", config=percent)
+        parts.table_behind(
+            lambda: levels_table(result), key="levels-table", config=percent, figure=("Accuracy against cost", spec)
+        )
         st.caption(cost_of_training(row, controls) + _conditions(result, bool(len(alone)), len(papers)))
 
 

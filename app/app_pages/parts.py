@@ -10,12 +10,15 @@ import pandas as pd
 import streamlit as st
 
 from app import sentences, theme
+from app.app_pages.files import files
 from app.asking import known
 from app.components.espalier import espalier
 from app.components.live_chart import live_chart
 from app.espalier_data import died, espalier_data
 from app.runs import DEMO, RunView, final_accuracy, methods_of, newest_run, row_of, view_of
 from app.selection import select, selection
+from app.talk.conditions import of_run
+from app.talk.slide import Slide, brief
 from core.networks.names import shown
 from core.runs.store import Run
 
@@ -241,12 +244,13 @@ def _picked(key: str, follow: bool) -> None:
 
 def chart(
     title: str, spec: dict[str, Any], table: Callable[[], pd.DataFrame] | pd.DataFrame, *, key: str, height: int = 300, note: str = "",
-    on_picked: Callable[[dict[str, Any]], None] | None = None,
+    on_picked: Callable[[dict[str, Any]], None] | None = None, conditions: Callable[[], str] | None = None,
 ) -> None:  # fmt: skip
-    """A figure in a card: its sentence above, its table behind. `on_picked` is given a click: {curve, x, y, customdata}."""
+    """A figure in a card: its sentence above, its table and files behind. `on_picked` is given a click: {curve, x, y, customdata};
+    `conditions`: what the numbers hold for, in lines, where that is not the selected run."""
     with st.container(border=True, key=f"card-{key}", height="stretch"):
         picking(spec, key=f"chart-{key}", height=height, on_picked=on_picked, title=title, note=note)
-        table_behind(table, key=f"table-{key}")
+        table_behind(table, key=f"table-{key}", figure=(title, spec), conditions=conditions)
 
 
 def table_behind(
@@ -254,17 +258,45 @@ def table_behind(
     *,
     key: str,
     config: dict[str, Any] | None = None,
-    label: str = "Table",
+    label: str = "",
     note: str = "",
+    figure: tuple[str, dict[str, Any]] | None = None,
+    conditions: Callable[[], str] | None = None,
+    slide: Callable[[], Slide] | None = None,
 ) -> None:
-    """The numbers of a figure, and a note on them, behind a button; made, and sent, only when it is pressed."""
-    behind = st.popover(label, type="tertiary", icon=":material/table:", key=f"{key}-behind", on_change="rerun")
-    if behind.open:
+    """The numbers of a figure and a note on them behind a button; made, and sent, only when it is pressed. With `figure` (title, spec) or
+    its `slide`, also as files; `conditions`: what the figure's numbers hold for, in lines, where that is not the selected run."""
+    behind = st.popover(
+        label or ("Table and files" if figure or slide else "Table"),
+        type="tertiary",
+        icon=":material/table:",
+        key=f"{key}-behind",
+        on_change="rerun",
+    )
+    if not behind.open:
+        return
+    with behind:
         rows = table() if callable(table) else table
         hidden = rows.index.name is None and isinstance(rows.index, pd.RangeIndex)
-        behind.dataframe(rows, hide_index=hidden, key=key, column_config=config, width="content")
+        st.dataframe(rows, hide_index=hidden, key=key, column_config=config, width="content")
         if note:
-            behind.caption(note)
+            st.caption(note)
+        if figure:
+            title, spec = figure
+            about = (conditions or of_selected_run)()
+            files(
+                Slide(key, title, brief(spec["alt"]), about, f"{spec['alt']}\n{note}".strip(), figure=spec),
+                key=key,
+                table=rows,
+            )
+        elif slide:
+            files(slide(), key=key, table=rows)
+
+
+def of_selected_run() -> str:
+    """The conditions of the selected run's numbers."""
+    run = chosen_run()
+    return of_run(view_of(run)) if run else ""
 
 
 def picking(

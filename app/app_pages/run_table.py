@@ -21,6 +21,7 @@ from app.glossary import glossary_row
 from app.run_rows import differing, labels_of, results_of, table_of, tail
 from app.runs import store, view_of
 from app.selection import select, selection
+from app.talk.conditions import run_line
 from core.errors import BadInput, DamagedFile, WrongMoment
 from core.runs import overview
 from core.runs.bundle import pack, unpack
@@ -245,7 +246,7 @@ def _compare(chosen: list[Run]) -> None:
     if any(len(table) for table in tables.values()):
         spec = run_charts.curves(tables)
         whole = pd.concat([table.assign(run=label) for label, table in tables.items()])
-        parts.chart("Beside each other", spec, whole.round(4), key="runs-curves", height=420)
+        parts.chart("Beside each other", spec, whole.round(4), key="runs-curves", height=420, conditions=lambda: "\n".join(run_line(view_of(row.id)) for row in chosen))  # fmt: skip
     differ = differing(chosen, labels)
     left, right = st.columns(2)
     said = f"{sentences.plural(len(differ), 'setting')} differ{'s' if len(differ) == 1 else ''}." if len(differ) else "They have the same settings."  # fmt: skip

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from app import family_charts, theme
+from app.app_pages import parts
 from app.components.live_chart import live_chart, plotly_loader
 from app.guard import guarded
 from app.runs import store
@@ -14,6 +16,10 @@ from core.errors import WrongMoment
 from core.runs.lane_client import ask
 
 EVERY = 2  # steps between two points of the figures
+PROBLEM = (
+    "One problem each, drawn from a seed, in double precision, with the same strength and the same rates for all solvers; the rate falls to a "
+    "twentieth at step 400. Each step is taken by the function that training calls. A network's loss is not convex: there is no such proof there."
+)
 
 
 def solvers() -> None:
@@ -52,16 +58,20 @@ def _solvers() -> None:
             "`modified-apg` (the paper's) needs one pass a step; `apg` a second one, at a point ahead; `ista` has no momentum; `subgradient` "
             "hovers around zero and needs a threshold at the end."
         )
-    st.caption(
-        "One problem each, drawn from a seed, in double precision, with the same strength and the same rates for all solvers; the rate falls to a "
-        "twentieth at step 400. Each step is taken by the function that training calls. A network's loss is not convex: there is no such proof there."
-    )
+    st.caption(PROBLEM)
 
 
 def _card(told: dict[str, Any], title: str, noun: str, key: str) -> None:
     spec = family_charts.solver_paths(told, noun)
     with theme.card(f"{title}, strength {told['strength']:g}", spec["alt"], key=key):
         live_chart(spec, key=f"chart-{key}", height=320)
+        parts.table_behind(lambda: _numbers(told), key=f"table-{key}", figure=(title, spec), conditions=lambda: PROBLEM)
+
+
+def _numbers(told: dict[str, Any]) -> pd.DataFrame:
+    """Every drawn step of every solver: loss above the optimum, and how many groups are exactly zero."""
+    paths = [pd.DataFrame({"solver": name, "step": range(0, len(path["gap"]) * told["every"], told["every"]), "above the optimum": path["gap"], "exactly 0": path["zeros"]}) for name, path in told["solvers"].items()]  # fmt: skip
+    return pd.concat(paths)
 
 
 def thinned(told: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,12 @@ def _card(row: Run | None, view: RunView, kind: str, told: dict[str, Any] | None
             live_chart(spec, key=f"chart-sweep-{kind}", height=290)
             st.caption(conditions(told))
             rows = pd.DataFrame(told["rows"])
-            parts.table_behind(lambda: rows.round(4), key=f"table-sweep-{kind}")
+            parts.table_behind(
+                lambda: rows.round(4),
+                key=f"table-sweep-{kind}",
+                figure=(title, spec),
+                conditions=lambda: conditions(told),
+            )
         if row is None:
             if told is None:
                 st.caption("Not measured in this recording; a run of your own can be.")

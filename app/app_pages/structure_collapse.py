@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import structure_charts, theme
-from app.app_pages.parts import picking
+from app.app_pages.parts import picking, table_behind
 from app.collapse_words import accuracy_sentence, collapse_table, report_sentence, thinned_table
 from app.runs import RunView
 from app.selection import select, selection
@@ -46,6 +46,7 @@ def collapses(view: RunView) -> None:
         picking(spec, key="chart-collapses", height=height, on_picked=_timeline_picked)
         _table(view)
         st.caption(HOW)
+        table_behind(lambda: collapse_table(report.collapses), key="table-collapses", figure=("Collapse report", spec))
 
 
 def _timeline_picked(click: dict[str, Any]) -> None:

@@ -46,7 +46,11 @@ def site(view: RunView, epoch: int) -> None:
             f"{chosen}: {int((now > 0).sum())} of {len(now)} {noun}s above zero after epoch {epoch}; largest {now.max():.3g}."
             + effective_words(norms.iloc[epoch].to_numpy() if epoch < len(norms) else np.zeros(0))
         )
-        parts.table_behind(lambda: shown.round(4).rename_axis("epoch"), key="table-site")
+        parts.table_behind(
+            lambda: shown.round(4).rename_axis("epoch"),
+            key="table-site",
+            figure=(f"{word.capitalize()}s of {parts.short(chosen)}", spec),
+        )
 
 
 def which(view: RunView) -> str:

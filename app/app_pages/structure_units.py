@@ -110,7 +110,7 @@ def _recorded(view: RunView, site: str, epoch: int) -> None:
     if len(effective) > epoch:
         table["effective norm"] = effective[epoch].round(5)
     table["dead since epoch"] = pd.array([died(column[: epoch + 1]) for column in alive.T], dtype="Int64")
-    parts.table_behind(table, key="table-units")
+    parts.table_behind(table, key="table-units", figure=(f"Units of {parts.short(site)} after epoch {epoch}", spec))
     st.caption(
         f"After epoch {epoch}. The more solid, the larger the {value}. Falling fast: under half of what it was {max(3, epoch // 10)} epochs before."
     )

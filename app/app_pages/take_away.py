@@ -7,6 +7,7 @@ import json
 import zipfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -14,6 +15,7 @@ import streamlit as st
 from app import charts, sentences, speed_charts, theme
 from app.app_pages import parts
 from app.app_pages.beside_paper import beside_paper
+from app.app_pages.files import files
 from app.app_pages.structure_layers import layer_table
 from app.app_pages.take_forms import forms
 from app.asking import known
@@ -24,6 +26,9 @@ from app.glossary import glossary_row
 from app.offering import offer
 from app.runs import RunView
 from app.selection import selection
+from app.talk.conditions import of_run
+from app.talk.slide import Slide, brief
+from app.talk.story import tree_of
 from core.data.names import DATASETS
 from core.runs.store import Run
 
@@ -188,16 +193,32 @@ def _figures(view: RunView) -> None:
         for name, spec in specs.items():
             st.download_button(
                 f"{name.capitalize()}, one HTML file",
-                partial(figure_html, spec, f"{title}: {name}"),
+                partial(figure_html, spec, f"{title}: {name}", of_run(view)),
                 file_name=f"{view.name}-{name}.html",
                 mime="text/html",
                 key=f"get-{name}",
                 icon=":material/show_chart:",
                 width="stretch",
             )
-        st.caption(
-            "Each file works without a network and can be zoomed. As SVG: the espalier has a Save SVG button of its own (Structure); the charts have a camera in their corner."
-        )
+        st.caption("Each file works without a network and can be zoomed. A whole talk of this run: Present.")
+        _pictures(view, specs)
+
+
+def _pictures(view: RunView, specs: dict[str, Any]) -> None:
+    """One of the figures as a picture, behind a button; made only when it is pressed."""
+    behind = st.popover("As a picture: PNG, SVG, PDF", icon=":material/image:", key="take-pictures", on_change="rerun")
+    if not behind.open:
+        return
+    with behind:
+        name = st.selectbox("Figure", ["espalier", *specs], format_func=str.capitalize, key="take-picture")
+        if name in specs:
+            said = specs[name]["alt"]
+            slide = Slide(
+                name, f"{name.capitalize()} of {view.name}", brief(said), of_run(view), said, figure=specs[name]
+            )
+        else:
+            slide = tree_of(view)
+        files(slide, key=f"take-{slide.key}")
 
 
 def _folder(view: RunView) -> None:

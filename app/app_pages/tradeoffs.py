@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app import sentences, theme, tradeoff_charts, tradeoff_points
+from app import jobs, sentences, theme, tradeoff_charts, tradeoff_points
 from app.app_pages import parts
+from app.app_pages.files import made_by
 from app.components.live_chart import live_chart, plotly_loader
 from app.glossary import glossary_row
 from app.runs import store
 from app.selection import select, selected_number, selection
+from app.talk.story import of_tradeoff
 from core.networks.names import shown
 from core.papers import CITATIONS, caveats, points_beside
 
@@ -22,6 +25,7 @@ SOURCES = {"ours": "My runs", "recorded": "Recorded evidence", "paper": "The pap
 COSTS = {"macs": "MACs", "params": "Parameters", "speed": "Measured speed"}
 SCALES = {"linear": "Linear", "log": "Log"}
 CHART, POINT, BRUSHED = "chart-tradeoff", "tradeoff-point", "tradeoff-brushed"
+SVG = "tradeoff-svg"
 COLUMNS = {
     "label": "point", "source": "from", "role": "role", "n": "n", "accuracy": "test accuracy", "macs": "MACs left", "params": "params left",
     "times": "times as fast", "ms": "ms a batch", "epochs": "epochs", "tried": "tried", "seconds": "seconds a run", "certificate": "removal",
@@ -102,8 +106,24 @@ def _figure(table: pd.DataFrame, cost: str, log: bool) -> None:
             spec, key=CHART, height=tradeoff_charts.height_of(spec), chosen=brushed or [], on_picked=lambda: _clicked(table), on_selected=_brushed
         )  # fmt: skip
         st.caption(_conditions(table, axis, place))
-        _about(table, picked)
+        with st.container(horizontal=True, vertical_alignment="center", key="below-tradeoff"):
+            _files(table, axis, place, log)
+            _about(table, picked)
     _table(table, axis, brushed)
+
+
+def _files(table: pd.DataFrame, axis: str, place: tuple[Any, ...] | None, log: bool) -> None:
+    """The figure for a slide at a click, saved at a second; the others behind a button."""
+    if axis not in table or table.dropna(subset=[axis, "accuracy"]).empty:
+        return
+    slide = partial(of_tradeoff, table, axis, place, log=log)
+    waiting = 1.0 if jobs.begun(SVG) else None
+    st.fragment(made_by, run_every=waiting)(SVG, "SVG for a slide", lambda: [slide()], f"trade-off-{axis}.svg")
+    parts.table_behind(
+        lambda: table.drop(columns=["where", "runs"], errors="ignore").dropna(axis=1, how="all"),
+        key="tradeoff-files",
+        slide=slide,
+    )
 
 
 def _picked(table: pd.DataFrame) -> str | None:

@@ -46,6 +46,7 @@ function frame() {
   root.tabIndex = -1;
   const view = { root, epoch: 0, detail: "convolution", following: true, playing: false, dragging: false, sent: new Set(), open: new Map(), slots: [] };
   root.view = view;
+  view.picture = () => picture(view); // for who shows the tree within a picture of its own
   view.say = element(root, "p", { class: "say" });
   view.sayOther = element(root, "p", { class: "say other-say", hidden: "" });
   view.scroll = element(root, "div", { class: "scroll" });
@@ -256,7 +257,9 @@ function stageFoot(view, stage) {
   if (residual) parts.push(wide ? `${alive} of ${blocks} blocks` : `${alive}/${blocks} blocks`);
   if (width && wide) parts.push(`${count(kept)} of ${count(width)} ${noun}`);
   else if (width && !residual) parts.push(stage.width > 110 ? `${percent(kept / width)} of ${noun}` : percent(kept / width));
-  say(stage.foot, stage.width > 60 ? parts.join(" · ") : "");
+  if (view.data.large) stage.note.style.visibility = 7.6 * stage.note.textContent.length > stage.width + 14 ? "hidden" : "";
+  const text = parts.join(" · "), room = stage.width > 60 && !(view.data.large && 7.6 * text.length > stage.width + 12);
+  say(stage.foot, room ? text : view.data.large && residual ? parts[0] : "");
 }
 
 // Deaths per epoch above the scrubber, and a flag for every steering event.

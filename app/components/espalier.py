@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from app.components.espalier_bytes import MAX_FACTORS, counts_of, flips_of, norms_of, packed_bytes
-from app.components.scripts import component
+from app.components.scripts import component, part_name
 
 HERE = Path(__file__).parent
 PARTS = (
@@ -39,6 +39,9 @@ SCRIPT = "\n".join((HERE / name).read_text(encoding="utf-8") for name in PARTS)
 STYLE = (HERE / "espalier.css").read_text(encoding="utf-8")
 LIVE = ("selected", "follow", "playing", "ghost", "near", "detail", "levels")
 """What travels beside the bytes: it changes while the history stays."""
+
+PART = part_name("espalier", SCRIPT, STYLE)
+"""What its script is called on a page: another component can draw a tree with it."""
 
 _mount = component("espalier", css=STYLE, js=SCRIPT)
 

@@ -25,14 +25,14 @@ function build(view) {
   view.trunk = element(svg, "path", { class: "trunk" });
   view.image = element(svg, "g");
   for (let i = 0; i < 9; i++) element(view.image, "rect", { class: "pixel", x: (i % 3) * 6 - 9, y: Math.floor(i / 3) * 6 - 9, width: 5, height: 5, rx: 1, opacity: [0.35, 0.9, 0.55, 0.9, 0.4, 0.95, 0.5, 0.95, 0.75][i] });
-  view.imageText = element(svg, "text", { class: "soft" }, history.input ?? "image");
+  view.imageText = element(svg, "text", { class: "soft end" }, history.input ?? "image");
   const number = Number(String(history.classes ?? "").match(/\d+/)?.[0] ?? 10);
   view.classes = element(svg, "g");
   view.fan = clamp(number, 2, 10);
   for (let i = 0; i < view.fan; i++) element(view.classes, "circle", { class: "class", r: 2.6, cx: 0, cy: 0 });
   view.fanLines = element(view.classes, "path", { class: "branch", "stroke-width": 1.2, opacity: 0.55 });
   const classes = String(history.classes ?? "classes");
-  view.classText = element(svg, "text", { class: "soft" }, /^\d+$/.test(classes) ? `${classes} classes` : classes);
+  view.classText = element(svg, "text", { class: "soft end" }, /^\d+$/.test(classes) ? `${classes} classes` : classes);
   for (const stage of history.stages) {
     const head = {
       rule: element(svg, "path", { class: "stage-rule" }),

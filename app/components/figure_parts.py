@@ -163,8 +163,9 @@ def along(epochs: Sequence[int]) -> dict[str, Any]:
     return {"x0": epochs[0], "dx": 1} if whole and len(epochs) > 1 else {"x": list(epochs)}
 
 
-def figure_html(spec: Spec, title: str) -> str:
-    """One figure as one file: plotly.js inside, nothing fetched."""
+def figure_html(spec: Spec, title: str, conditions: str = "") -> str:
+    """One figure as one file: plotly.js inside, nothing fetched. `conditions`: what its numbers hold for, in lines, below it."""
+    under = "".join(f"<p>{html.escape(line)}</p>" for line in conditions.splitlines())
     inside = json.dumps(
         {"data": spec["data"], "layout": spec["layout"], "dark": DARK}, ensure_ascii=False, allow_nan=False
     )
@@ -175,11 +176,12 @@ def figure_html(spec: Spec, title: str) -> str:
 <style>
 :root {{ color-scheme: light dark }}
 body {{ margin: 0 auto; max-width: 1100px; padding: 24px 28px; font-family: system-ui, sans-serif; background: {PAPER}; color: {INK} }}
-h1 {{ font-size: 22px; margin: 0 0 4px }} figure {{ margin: 0 }} figcaption {{ color: {SOFT}; margin-bottom: 8px }} #chart {{ height: 520px }}
-@media (prefers-color-scheme: dark) {{ body {{ background: {DARK[PAPER]}; color: {DARK[INK]} }} figcaption {{ color: {DARK[SOFT]} }} }}
+h1 {{ font-size: 22px; margin: 0 0 4px }} figure {{ margin: 0 }} figcaption, p {{ color: {SOFT}; margin: 0 0 8px }} p {{ margin: 4px 0 }} #chart {{ height: 520px }}
+@media (prefers-color-scheme: dark) {{ body {{ background: {DARK[PAPER]}; color: {DARK[INK]} }} figcaption, p {{ color: {DARK[SOFT]} }} }}
 </style></head>
 <body><h1>{html.escape(title)}</h1>
 <figure><figcaption>{html.escape(spec["alt"])}</figcaption><div id="chart" role="figure" aria-label="{html.escape(spec["alt"])}"></div></figure>
+{under}
 <script>{get_plotlyjs()}</script>
 <script type="application/json" id="figure">{inside}</script>
 <script>

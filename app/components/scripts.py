@@ -19,10 +19,15 @@ _send = st.components.v2.component("scripts", js=(HERE / "scripts.js").read_text
 
 def component(name: str, *, js: str, css: str = "", isolate_styles: bool = True) -> Callable[..., Any]:
     """A component that draws with `js` as soon as `scripts` has sent it; changed scripts have another name on the page."""
-    part = f"{name}-{sha256((js + css).encode()).hexdigest()[:12]}"
+    part = part_name(name, js, css)
     _SENT[part] = {"js": js, "css": css}
     stub = (HERE / "stub.js").read_text(encoding="utf-8").replace("NAME", part)
     return st.components.v2.component(name, js=stub, isolate_styles=isolate_styles)
+
+
+def part_name(name: str, js: str, css: str = "") -> str:
+    """What a component's script is called on the page."""
+    return f"{name}-{sha256((js + css).encode()).hexdigest()[:12]}"
 
 
 def scripts() -> None:

@@ -1,0 +1,286 @@
+"""The slides that a run or a comparison has to tell, in an order that can be told. Pure: from records to slides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from app import charts, level_charts, sentences, speed_charts, tradeoff_charts, tradeoff_points, tradeoff_words
+from app.app_pages import parts
+from app.app_pages.levels_cost import consensus_of, cost_frame
+from app.app_pages.speed import layer_frame
+from app.app_pages.structure_proof import removal
+from app.collapse_words import report_sentence
+from app.espalier_data import espalier_data, newest_sentence
+from app.level_words import is_masked
+from app.runs import RunView, final_accuracy, learned_kinds
+from app.talk import conditions
+from app.talk.slide import Slide, brief
+from core.networks.names import shown
+
+PLOT = (348.0, 138.0)  # pixels of the plot of a trade-off on a slide, where a name's letters are 11 high
+LARGER = 12 / 11  # a slide's letters, as the page's
+FEW = 3  # epochs that make a line
+APART = 11.0  # percent of a stage that its name is high, on a slide
+LAYERS = 7  # bars that stand legibly below each other
+DETAILS = ((13, "convolution"), (30, "block"), (10**9, "stage"))  # (blocks up to, how closely the tree is drawn)
+LEGEND = "Bars: what lives of each layer. Dashed and crossed: dead. The trunk is the skip path."
+AGAINST = {"macs": "MACs", "params": "parameters", "ms": "milliseconds", "times": "measured speed"}
+CUTS = {
+    "exact": "Cut out, and proved", "approximate": "Cut out, approximately", "nothing-removed": "Nothing was removed",
+    "inconclusive": "Cut out, not proved", "failed": "The cut failed its proof",
+}  # fmt: skip
+
+
+def of_run(view: RunView, table: pd.DataFrame) -> list[Slide]:
+    """The dense network; what died and when; its levels; the cut and its certificate; accuracy against MACs and time; layer by layer.
+
+    `table`: points of the same network and data set (`app.tradeoff_points`), the run's own among them where it is kept here.
+    """
+    slides = [_dense(view)]
+    slides += [_died(view) if _learns_to_die(view) else _training(view)]
+    slides += [_cut(view)] if view.result and not view.result.get("levels") else []
+    slides += _levels(view)
+    slides += of_points(table, _own_key(view, table))
+    slides += _layers(view)
+    return slides[:7]
+
+
+def of_comparison(table: pd.DataFrame, view: RunView | None) -> list[Slide]:
+    """Accuracy against MACs, parameters and time; then, where its records are here, the run that keeps the accuracy at least cost."""
+    slides = of_points(table, None, ("macs", "params", "ms"))
+    if view is None or not view.epochs:
+        return slides
+    return [
+        _dense(view),
+        *slides,
+        *([_died(view)] if _learns_to_die(view) else []),
+        *([_cut(view)] if view.result and not view.result.get("levels") else []),
+    ]
+
+
+def of_points(table: pd.DataFrame, picked: str | None, costs: tuple[str, ...] = ("macs", "ms")) -> list[Slide]:
+    """A slide for each cost that two points or more have; milliseconds become times as fast where they were not measured in one place."""
+    if table.empty:
+        return []
+    place = tradeoff_points.one_place(table)
+    slides = []
+    for asked in costs:
+        cost = "times" if asked == "ms" and not place else asked
+        if cost in table and table.dropna(subset=[cost])["source"].ne("paper").sum() >= 2:
+            slides.append(of_tradeoff(table, cost, place, picked))
+    return slides
+
+
+def of_tradeoff(
+    table: pd.DataFrame, cost: str, place: tuple[Any, ...] | None, picked: str | None = None, log: bool = False
+) -> Slide:
+    """One trade-off, with the papers' points where these are among the table's."""
+    first = table.iloc[0]
+    spec = _with_legend_aside(tradeoff_charts.tradeoff(table, cost, log=log, picked=picked, plot=PLOT))
+    title = f"{shown(first['network'])} on {first['dataset']}: accuracy against {AGAINST[cost]}"
+    if len(title) > 56:
+        title = f"Accuracy against {AGAINST[cost]}"
+    shown_points = table.dropna(subset=[cost, "accuracy"])
+    footer = conditions.of_points(shown_points, cost, place)
+    notes = f"{spec['alt']}\n{footer}\n{conditions.notes_of_points(shown_points)}"
+    return Slide(cost, title, brief(spec["alt"]), footer, notes, figure=spec, native="points")
+
+
+def _with_legend_aside(spec: dict[str, Any]) -> dict[str, Any]:
+    """On a slide there is more room beside a figure than above it; and its letters are larger, so names stand farther off."""
+    longest = max(
+        (len(trace["name"]) for trace in spec["data"] if trace.get("name") and trace.get("showlegend", True)), default=0
+    )
+    legend = {"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"}
+    margin = {"l": 58, "r": 46 + 7 * longest, "t": 12, "b": 44}
+    names = [
+        note
+        | {
+            key: _farther(note[key], room)
+            for key, room in (("xshift", 3), ("yshift", 1), ("ax", 3), ("ay", 1))
+            if key in note
+        }
+        for note in spec["layout"].get("annotations", [])
+    ]
+    return spec | {"layout": spec["layout"] | {"legend": legend, "margin": margin, "annotations": names}}
+
+
+def _farther(shift: float, room: int) -> int:
+    """How far the middle of a name stands from its point where letters are larger, and `room` pixels more."""
+    return round(LARGER * shift + (room if shift > 0 else -room if shift < 0 else 0))
+
+
+def cheapest_run(table: pd.DataFrame) -> str | None:
+    """The run of the cheapest of one's own points that keep the accuracy; None where there is no run here."""
+    ours = table[(table["source"] == "ours") & (table["role"] == "method")] if len(table) else table
+    ours = ours.dropna(subset=["macs", "accuracy"]) if len(ours) else ours
+    if ours.empty:
+        return None
+    thinned = ours[(ours["method"] != "dense") & (ours["macs"] < 1)]
+    ours = thinned if len(thinned) else ours
+    _, small = tradeoff_words.best_and_cheapest(ours.assign(price=ours["macs"]).to_dict("records"))
+    return str(small["runs"][0])
+
+
+def _own_key(view: RunView, table: pd.DataFrame) -> str | None:
+    """The key of the point that the run itself is in."""
+    if table.empty or "runs" not in table:
+        return None
+    return next(
+        (row["key"] for row in table.to_dict("records") if isinstance(row["runs"], list) and view.name in row["runs"]),
+        None,
+    )
+
+
+def _dense(view: RunView) -> Slide:
+    layout = view.layout
+    blocks, units = (
+        sum(s["total"] for s in view.sites if s["kind"] in kinds)
+        for kinds in (("block",), ("filter", "neuron", "group"))
+    )
+    words = [
+        sentences.plural(blocks, "residual block") if blocks else "",
+        f"{sentences.plural(units, 'unit')} that may leave" if view.learns_structure() and units else "",
+        f"{sentences.amount(layout['params'])} parameters", f"{sentences.amount(layout['macs'])} MACs an image",
+    ]  # fmt: skip
+    sentence = f"{sentences.listing([word for word in words if word], 4)}."
+    title = f"{shown(layout['network'])} on {view.started['config']['dataset']}, before training"
+    return Slide(
+        "dense",
+        title,
+        sentence,
+        f"{LEGEND}\n{conditions.run_line(view)}",
+        _notes(view, sentence, "Space plays the training."),
+        espalier=_tree(view, 0),
+    )
+
+
+def _died(view: RunView) -> Slide:
+    shares, _ = parts.stage_shares(view)
+    told = report_sentence(view.collapses())
+    if shares.empty:
+        names = {site: parts.short(site) for site in view.survival().index}
+        spec = charts.survival_heatmap(view.survival(), parts.stage_rows(view), view.markers(), names)
+    else:
+        spec = charts.death_timeline(shares, parts.block_deaths(view), view.markers(), apart=APART)
+    return Slide(
+        "died", "What died, and when", brief(told), _footer(view), _notes(view, told, spec["alt"]), figure=spec
+    )
+
+
+def _learns_to_die(view: RunView) -> bool:
+    """Whether some phase drives structures to zero; levels and single weights leave all of them alive."""
+    return not view.survival().empty and any(learned_kinds(phase) for phase in view.started["config"]["phases"])
+
+
+def _training(view: RunView) -> Slide:
+    several = sum(bool(epoch.get("levels")) for epoch in view.epochs) >= FEW
+    spec = level_charts.level_lines(view.epochs) if several else charts.accuracy_and_loss(view.table(), view.markers())
+    return Slide("training", "Training", brief(spec["alt"]), _footer(view), _notes(view, spec["alt"]), figure=spec)
+
+
+def _cut(view: RunView) -> Slide:
+    result = view.result or {}
+    verdict = result["certificate"]["verdict"]
+    macs, accuracy = result["macs_per_image"], result["accuracy"]
+    said = parts.proof(view)
+    numbers = (
+        f"Gone: {removal(result).partition(' (')[0]}; MACs {sentences.change(macs['compact'] / macs['dense'] - 1)}. Test accuracy "
+        f"{sentences.percent(accuracy['test'] or 0.0, 1)} before, {sentences.percent(accuracy['compact'] or 0.0, 1)} after"
+        + (f", {sentences.percent(final_accuracy(accuracy), 1)} fine-tuned." if accuracy.get("finetuned") else ".")
+    )
+    proved = f"{numbers} {said.partition(' over ')[0].rstrip('.')}."  # how many inputs stands in the notes
+    sentence = (
+        proved if verdict == "exact" else brief(said if verdict == "nothing-removed" else f"{said} {numbers}", 260)
+    )
+    footer = f"{LEGEND}\n{conditions.run_line(view)}"
+    return Slide(
+        "cut",
+        CUTS.get(verdict, "The cut"),
+        sentence,
+        footer,
+        _notes(view, numbers, said),
+        espalier=_tree(view, view.newest_epoch),
+        still=True,
+    )
+
+
+def tree_of(view: RunView) -> Slide:
+    """The tree as it stands now, alone."""
+    said = newest_sentence(view)
+    title = f"{shown(view.layout['network'])} on {view.started['config']['dataset']} after epoch {view.newest_epoch}"
+    return Slide(
+        "espalier",
+        title,
+        said,
+        f"{LEGEND}\n{conditions.run_line(view)}",
+        _notes(view, said),
+        espalier=_tree(view, view.newest_epoch),
+    )
+
+
+def _levels(view: RunView) -> list[Slide]:
+    result = view.result or {}
+    if not result.get("levels"):
+        return []
+    frame, nothing = cost_frame(result), pd.DataFrame()
+    by = "weights" if is_masked(view.started["config"]["phases"][-1]["levels"]) else "macs"
+    told = level_charts.cost_sentence(frame, consensus_of(result), nothing)
+    slides = []
+    for cost, title in ((by, "Networks inside one another"), ("speed", "Every level, measured")):
+        spec = level_charts.accuracy_against_cost(frame, consensus_of(result), nothing, nothing, cost, apart=0.2)
+        for note in spec["layout"]["annotations"]:
+            note["text"] = note["text"].replace("<br>", " ")
+        spec["layout"] |= {"showlegend": False, "margin": {"l": 58, "r": 124, "t": 14, "b": 44}}
+        speed = (
+            next((level["speed"] for level in result["levels"] if level["speed"]), None) if cost == "speed" else None
+        )
+        if cost == "speed" and speed is None:
+            continue
+        footer = f"{conditions.run_line(view)}\n{conditions.speed_line(speed) or conditions.machine_line(view)}"
+        slides.append(
+            Slide(f"levels-{cost}", title, brief(told, 260), footer, _notes(view, told), figure=spec, native="points")
+        )
+    return slides
+
+
+def _layers(view: RunView) -> list[Slide]:
+    speed = view.measured()
+    if not speed or not speed.get("layers"):
+        return []
+    frame = layer_frame(speed["layers"]).drop(columns=["reason", "numbers"], errors="ignore")
+    spec = speed_charts.speed_layers(frame, LAYERS)
+    told = f"{speed['measured']:.2f} × as fast ({speed['low']:.2f} to {speed['high']:.2f}) where the MACs promised {speed['promised']:.2f} ×."
+    drawn = f"Drawn: {LAYERS} of {len(frame)} layers." if len(frame) > LAYERS else ""
+    footer = f"{conditions.speed_line(speed)} {drawn}\n{conditions.run_line(view)}"
+    notes = _notes(view, sentences.speed(speed), spec["alt"])
+    return [
+        Slide(
+            "layers",
+            "What the cut buys, layer by layer",
+            brief(f"{told} {spec['alt']}"),
+            footer,
+            notes,
+            figure=spec,
+            native="bars",
+        )
+    ]
+
+
+def _tree(view: RunView, epoch: int) -> dict[str, Any]:
+    blocks = sum(len(stage["blocks"]) for stage in view.layout["stages"])
+    data = espalier_data(view, selected={"epoch": str(epoch)}, follow=False)
+    return data | {"large": True, "detail": next(detail for most, detail in DETAILS if blocks <= most)}
+
+
+def _footer(view: RunView) -> str:
+    return conditions.of_run(view)
+
+
+def _notes(view: RunView, *said: str) -> str:
+    """All that is said, the conditions, and the paper of the method."""
+    papers = conditions.papers_of({phase["method"] for phase in view.started["config"]["phases"]})
+    lines = [*said, conditions.of_run(view), conditions.speed_line(view.measured()), *papers]
+    return "\n".join(line for line in dict.fromkeys(lines) if line)

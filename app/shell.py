@@ -12,6 +12,7 @@ from app import sentences, theme
 from app.app_pages import (
     attribution,
     inspecting,
+    learn,
     learn_terms,
     levels,
     live,
@@ -66,6 +67,7 @@ def pages() -> dict[str, st.Page]:
         "runs": (run_table.page, "Runs"),
         "take-away": (take_away.page, "Take away"),
         "present": (present.page, "Present"),
+        "learn": (learn.page, "Learn"),
         "glossary": (learn_terms.page, "Glossary"),
     }
     return {

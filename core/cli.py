@@ -23,6 +23,7 @@ from core import (
     cli_evidence,
     cli_headline,
     cli_knife,
+    cli_lesson,
     cli_levels,
     cli_sweep,
     cli_whatif,
@@ -380,3 +381,4 @@ app.command()(cli_sweep.sweep)
 app.command()(cli_whatif.whatif)
 app.command()(cli_headline.headline)
 app.command()(cli_attribute.attribute)
+app.command()(cli_lesson.lesson)

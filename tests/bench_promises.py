@@ -28,7 +28,7 @@ from core.runs.store import Store
 
 FILE = ROOT / "assets" / "evidence" / "promises.json"
 SECONDS, ROUNDS, SLOW = 60, 5, 10
-PAGES = ("Live", "Structure", "Levels", "What if", "Attribution", "Speed", "Trade-offs", "Inspect", "Runs", "Take away", "Glossary")  # fmt: skip
+PAGES = ("Live", "Structure", "Levels", "What if", "Attribution", "Speed", "Trade-offs", "Inspect", "Runs", "Take away", "Present", "Learn", "Glossary")  # fmt: skip
 SWITCH = """(name) => new Promise((done, fail) => {
   const main = () => document.querySelector("[data-testid=stMain]").textContent;
   const before = main(), began = performance.now();

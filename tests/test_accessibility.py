@@ -25,7 +25,10 @@ def findings(page):
 
 ALWAYS = {
     ("structure", "dark"),
-    *((name, "light") for name in ("start", "live", "structure", "what-if", "trade-offs", "inspect", "present")),
+    *(
+        (name, "light")
+        for name in ("start", "live", "structure", "what-if", "trade-offs", "inspect", "present", "learn")
+    ),
 }
 EVERY = [
     pytest.param(name, scheme, marks=[] if (name, scheme) in ALWAYS else pytest.mark.slow)

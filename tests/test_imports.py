@@ -42,13 +42,14 @@ LAYERS = [
         "weightguess",
     }
     | {"own", "anew", "standing", "levels", "objective", "crossing", "whatif", "losses", "sweeps"},
-    {"runs"},
+    {"runs", "lessons"},
     {"evidence"},
     {
         "cli_shared",
         "cli_collapses",
         "cli_data",
         "cli_knife",
+        "cli_lesson",
         "cli_train",
         "cli_sweep",
         "cli_headline",

@@ -38,6 +38,8 @@ def page() -> None:
         st.caption(
             f"{default.config.network} on {default.config.dataset}; about {default.minutes:g} min on two cores, nothing to download."
         )
+        if st.button("Learn in 3 minutes", key="go-learn", icon=":material/school:", width="stretch"):
+            st.switch_page(st.session_state["pages"]["learn"])
     _go_if_started()
     demo = view_of(DEMO)
     if demo.started:

@@ -29,6 +29,7 @@ from core.data import load
 from core.data.dataset import Dataset
 from core.errors import BadInput, WrongMoment, one_of
 from core.forms import rewrite
+from core.lessons import answered
 from core.runs.folder import RunFolder, write_atomically
 from core.runs.home import identity
 from core.runs.lane_attribution import AttributionQuestions
@@ -57,6 +58,7 @@ class Lane(socketserver.ThreadingTCPServer):
         self.network = lru_cache(16)(self._network)
         self.prediction = lru_cache(64)(self._prediction)
         self.solvers = lru_cache(1)(_solvers)
+        self.lessons = lru_cache(64)(lambda name, details: answered(name, json.loads(details)))
         stands = Stands(_which, self.network, self.dataset, data)
         self.levels = LevelQuestions(stands)
         self.crossing = WhatIfQuestions(stands)
@@ -82,6 +84,7 @@ class Lane(socketserver.ThreadingTCPServer):
             "attributions": self.looks.attributions,
             "layer": self.units.layer,
             "unit": self.units.unit,
+            "lesson": lambda name, details: self.lessons(name, json.dumps(details)),
             "ready": lambda: {"ready": True},
         }
         self.last_question = time.monotonic()

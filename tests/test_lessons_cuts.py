@@ -317,7 +317,7 @@ def drawn(key, numbers, answered, **query):
 
 def told_by(at):
     """The titles and sentences of the figures on a page."""
-    shown = at.session_state["figures-shown"] if "figures-shown" in at.session_state else {}
+    shown = at.session_state.filtered_state.get("figures-shown", {})
     figures = [f"{data['title']}: {data['spec']['alt']}" for _, data in shown.values() if "title" in data]
     return " ".join([*figures, *(h.proto.body for h in at.get("html"))])
 

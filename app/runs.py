@@ -117,9 +117,9 @@ class RunView:
                 self._counts = counts if first else np.concatenate([self._counts, counts])
         return self
 
-    def kept(self, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` gives, made anew only when something was recorded since."""
-        done = (len(self.epochs), len(self.alive), len(self.log), len(self.speeds), self.result is not None)
+    def kept(self, name: str, make: Callable[[], Any], of: Any = None) -> Any:
+        """What `make` gives, made anew only when something was recorded since, or `of` (an epoch, a choice) is another."""
+        done = (len(self.epochs), len(self.alive), len(self.log), len(self.speeds), self.result is not None, of)
         if name not in self._tables or self._tables[name][0] != done:
             self._tables[name] = (done, make())
         return self._tables[name][1]

@@ -139,3 +139,21 @@ def test_a_branch_whose_input_goes_on_beside_it_is_said_so_and_conv_groups_are_c
     expect(page.get_by_text(re.compile("died at epoch 4.*; its input goes on without it"))).to_be_visible()
     expect(page.get_by_text(re.compile("0 of 16 conv groups alive"))).to_be_visible()
     page.close()
+
+
+def test_the_chart_library_travels_once_a_session_and_again_where_a_page_has_lost_it(tab):
+    received, session = [], tab.context.new_cdp_session(tab)
+    session.send("Network.enable")
+    session.on("Network.webSocketFrameReceived", lambda e: received.append(len(e["response"]["payloadData"])))
+
+    def opened(page, card):
+        before = len(received)
+        tab.get_by_role("link", name=page, exact=True).click()
+        expect(tab.locator(f".st-key-card-{card} .js-plotly-plot")).to_be_visible()
+        return sum(received[before:])
+
+    tab.goto("/live?run=demo")
+    expect(tab.locator(".st-key-card-accuracy .js-plotly-plot")).to_be_visible()
+    assert sum(received) > 1_500_000 > opened("Structure", "survival")
+    tab.evaluate("() => { delete window.Plotly; window.plotlyComing = false; }")
+    assert opened("Live", "accuracy") > 1_500_000

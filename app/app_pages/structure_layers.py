@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -20,9 +21,10 @@ POINTS = 40  # of a sparkline
 
 def layer_table(view: RunView, epoch: int) -> pd.DataFrame:
     """One row a layer, in forward order: what lives of it and what that leaves."""
-    counts = view.counts()
-    at = min(epoch, counts.shape[1] - 1) if counts.size else 0
-    alive = {str(s): int(n) for s, n in counts.iloc[:, at].items()} if counts.size else {}
+    table = view.counts()
+    counts = dict(zip(map(str, table.index), table.to_numpy(), strict=True))
+    at = min(epoch, table.shape[1] - 1) if table.size else 0
+    alive = {site: int(row[at]) for site, row in counts.items()}
     left = remaining(view.layout, alive)
     blocks = {conv["path"]: block for block, conv in _blocks(view)}
     every = max(1, -(-(at + 1) // POINTS))
@@ -32,12 +34,12 @@ def layer_table(view: RunView, epoch: int) -> pd.DataFrame:
         macs, params = left[path]
         dead = macs == 0
         living = 0 if dead else alive.get(site, conv["total"])
-        history = counts.loc[site].to_numpy()[: at + 1] / conv["total"] if site in alive else None
+        history = counts[site][: at + 1] / conv["total"] if site in alive else None
         if block in alive and history is not None:
-            history = history * (counts.loc[block].to_numpy()[: at + 1] > 0)
+            history = history * (counts[block][: at + 1] > 0)
         rows.append({
             "layer": parts.short(path), "path": path, "alive": living / conv["total"], "units": f"{living} / {conv['total']}",
-            "state": _state(dead, site in alive, living, conv["total"], _since(view, site, block, at)),
+            "state": _state(dead, site in alive, living, conv["total"], _since(counts, site, block, at)),
             "alive over epochs": [] if history is None else [round(float(h), 3) for h in history[::-1][::every][::-1]],
             "MACs": round(macs), "MACs dense": conv["macs"], "parameters": round(params), "block": label, "dead": dead,
         })  # fmt: skip
@@ -53,10 +55,9 @@ def _blocks(view: RunView) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def _since(view: RunView, site: str | None, block: str | None, at: int) -> int | None:
+def _since(counts: dict[str, np.ndarray], site: str | None, block: str | None, at: int) -> int | None:
     """The epoch since which a layer, or the block around it, is dead; None where neither is known to be."""
-    counts = view.counts()
-    found = [died(counts.loc[name].to_numpy()[: at + 1]) for name in (site, block) if name in counts.index]
+    found = [died(counts[name][: at + 1]) for name in (site, block) if name in counts]
     return min((epoch for epoch in found if epoch is not None), default=None)
 
 
@@ -70,7 +71,7 @@ def _state(dead: bool, learned: bool, living: int, total: int, since: int | None
 
 def layers(view: RunView, epoch: int) -> None:
     """The card."""
-    table = layer_table(view, epoch)
+    table = view.kept("layers", lambda: layer_table(view, epoch), of=epoch)
     left, dense = table["MACs"].sum(), table["MACs dense"].sum()
     final = view.result is not None and epoch == view.newest_epoch
     sentence = (

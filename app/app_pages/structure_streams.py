@@ -30,10 +30,16 @@ def site(view: RunView, epoch: int) -> None:
     of_site, noun = view.streams(chosen), view.noun(chosen)
     norms = view.effective_streams(chosen)
     shown, word = (norms, "effective norm") if not norms.empty and which(view) == EFFECTIVE else (of_site, noun)
-    spec = charts.factor_streams(
-        shown, parts.short(chosen), view.markers(), noun=word, picked=selected_number("unit"),
-        threshold=view.threshold(chosen) if word == noun else None, epoch=selected_number("epoch"),
-    )  # fmt: skip
+    unit, threshold, at = (
+        selected_number("unit"),
+        view.threshold(chosen) if word == noun else None,
+        selected_number("epoch"),
+    )
+
+    def drawn() -> dict[str, Any]:
+        return charts.factor_streams(shown, parts.short(chosen), view.markers(), noun=word, picked=unit, threshold=threshold, epoch=at)  # fmt: skip
+
+    spec = view.kept("streams", drawn, of=(chosen, word, unit, threshold, at))
     with theme.card(f"{word.capitalize()}s of {parts.short(chosen)}", spec["alt"], key="site"):
         if not norms.empty:
             st.segmented_control(

@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 SHOWN = "figures-shown"
 """Session state: of each figure, what the page was told last, and all of it: (message, data)."""
 
+SENT = "plotly-sent"
+
 _numbers = count(1)
 _load = st.components.v2.component("plotly_loader", js=(HERE / "plotly_loader.js").read_text(encoding="utf-8"))
 _mount = component("live_chart", js=(HERE / "live_chart.js").read_text(encoding="utf-8"), isolate_styles=False)
@@ -35,8 +37,13 @@ def _library() -> bytes:
 
 
 def plotly_loader(key: str = "plotly-loader") -> None:
-    """Sends plotly.js to the page: call it once per full run, outside repeating fragments."""
-    _load(key=key, data=_library(), height=1)
+    """Sends plotly.js to the page, once a session, and again where the page says that it has none: call it once per full run,
+    outside repeating fragments."""
+    sent = st.session_state.get(SENT, False)
+    st.session_state[SENT] = True
+    _load(
+        key=key, data=b"" if sent else _library(), height=1, on_missing_change=lambda: st.session_state.pop(SENT, None)
+    )
 
 
 def live_chart(

@@ -8,7 +8,7 @@ from app import sentences
 from app.app_pages.parts import short
 from app.components.espalier import packed
 from app.runs import RunView
-from core.runs.store import Run
+from core.runs.tables import Run
 
 
 def ghosts_of(view: RunView, rows: list[Run]) -> list[Run]:

@@ -15,7 +15,7 @@ from app import sentences
 from app.app_pages.parts import clock
 from app.runs import final_accuracy, methods_of
 from core.networks.names import shown
-from core.runs.store import Run
+from core.runs.tables import Run
 
 SPARK_POINTS = 40
 LEFT_OUT = {"threads", "device", "precision", "source"}  # of settings that differ: no choice of what is learned

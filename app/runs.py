@@ -18,7 +18,8 @@ from core.runs.collapses import Report, report
 from core.runs.control import adopt
 from core.runs.folder import RunFolder
 from core.runs.home import PROJECT, runs_root
-from core.runs.store import LIVING, Run, Store
+from core.runs.store import Store
+from core.runs.tables import LIVING, Run
 
 DEMO = "demo"
 DEMO_FOLDER = PROJECT / "assets" / "demo"

@@ -34,7 +34,7 @@ from core.errors import WrongMoment
 from core.runs.control import wake_dispatcher
 from core.runs.families import strengths_of
 from core.runs.home import PROJECT
-from core.runs.store import LIVING, Run
+from core.runs.tables import LIVING, Run
 
 ICONS = {
     "queued": ":material/hourglass_empty:", "starting": ":material/hourglass_top:", "running": ":material/potted_plant:", "paused": ":material/pause_circle:",

@@ -18,7 +18,7 @@ from core.evidence.rendering import recorded, summary
 from core.evidence.tables import TABLES
 from core.papers import points_beside
 from core.runs.families import strengths_of
-from core.runs.store import Run
+from core.runs.tables import Run
 
 METHOD, RANDOM = "method", "random masks"
 ROLES = {

@@ -39,7 +39,8 @@ from core.runs import home
 from core.runs.control import adopt, new_run, steer, wait_applied, wake_dispatcher
 from core.runs.families import experiment, whole_numbers
 from core.runs.folder import RunFolder
-from core.runs.store import LIVING, OVER, Run, Store
+from core.runs.store import Store
+from core.runs.tables import LIVING, OVER, Run
 
 app = typer.Typer(
     add_completion=False,

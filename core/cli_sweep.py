@@ -13,7 +13,8 @@ from core.config import RunConfig
 from core.errors import BadInput
 from core.runs.control import new_run
 from core.runs.families import numbers, whole_numbers
-from core.runs.store import Run, Store
+from core.runs.store import Store
+from core.runs.tables import Run
 
 
 def sweep(

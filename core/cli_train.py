@@ -18,7 +18,8 @@ from core.machine import slots
 from core.networks.names import FACTORY
 from core.runs import home
 from core.runs.control import check_data
-from core.runs.store import Run, Store
+from core.runs.store import Store
+from core.runs.tables import Run
 
 Network = Annotated[
     str | None,

@@ -352,8 +352,6 @@ class Training:
                 self.controls.applied(request, self.step)
         self.measuring_s = measured_before + time.perf_counter() - began
 
-    # checkpoints
-
     def _checkpoint(self) -> Iterator[ev.Event]:
         if self.folder is None:
             return
@@ -376,8 +374,6 @@ class Training:
         self.method.strengths.update(facts["strengths"])
         self.learned, self.training_s = facts.get("learned"), facts.get("seconds", 0.0)
         return facts
-
-    # the end
 
     def _finish(self) -> Iterator[ev.Event]:
         """Cut, prove, time, save."""

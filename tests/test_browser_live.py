@@ -11,7 +11,8 @@ from playwright.sync_api import expect
 from core.config import with_settings
 from core.presets import preset
 from core.runs.control import submit
-from core.runs.store import OVER, Store
+from core.runs.store import Store
+from core.runs.tables import OVER
 
 SHORT = with_settings(preset("digits-sss").config, {"epochs": 400, "measure_every": 0})
 

@@ -12,7 +12,7 @@ from test_espalier import opened
 from core.config import RunConfig
 from core.presets import PRESETS, preset
 from core.runs.control import steer
-from core.runs.store import Run
+from core.runs.tables import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 STATES = ("queued", "running", "paused", "finished", "stopped", "failed", "lost")

@@ -11,7 +11,7 @@ from core.cli import document_of
 from core.nested_presets import NESTED_PRESETS
 from core.paper_presets import PAPER_PRESETS
 from core.papers import caveats, is_published, points, published
-from core.runs.store import Run
+from core.runs.tables import Run
 
 CONFIGS = {name: config for name, _, _, _, config in PAPER_PRESETS}
 

@@ -21,7 +21,7 @@ from core.runs.bundle import pack, unpack
 from core.runs.control import new_run
 from core.runs.folder import RunFolder
 from core.runs.overview import Filter
-from core.runs.store import Run
+from core.runs.tables import Run
 
 RESULT = json.loads((DEMO / "run.json").read_text())["result"]
 

@@ -17,7 +17,8 @@ from core.runs import searching
 from core.runs.control import new_run
 from core.runs.families import strengths_of
 from core.runs.home import identity
-from core.runs.store import OVER, Store
+from core.runs.store import Store
+from core.runs.tables import OVER
 
 LENET = with_settings(preset("digits-lenet").config, {"epochs": 2, "measure_every": 0, "threads": 1, "batch_size": 256})
 FULL = LENET.phases[0].strength_filter

@@ -15,7 +15,7 @@ from test_pages import no_processes, page, words  # noqa: F401  (pages start not
 from app import labels, tradeoff_charts, tradeoff_points, tradeoff_words
 from core.config import RunConfig
 from core.presets import preset
-from core.runs.store import Run
+from core.runs.tables import Run
 
 
 def run(name, config, role="method", family=None, result=None, seed=0):

@@ -22,7 +22,7 @@ from core.runs.control import new_run
 from core.runs.lane import _which
 from core.runs.lane_stands import Stands
 from core.runs.lane_whatif import WhatIfQuestions
-from core.runs.store import Run
+from core.runs.tables import Run
 from core.trained import trained_network
 
 SITES = [

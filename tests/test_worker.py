@@ -14,7 +14,8 @@ from core.presets import preset
 from core.runs import home
 from core.runs.control import resume_in_background, steer, submit, wait_applied
 from core.runs.folder import RunFolder
-from core.runs.store import OVER, Store
+from core.runs.store import Store
+from core.runs.tables import OVER
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = with_settings(preset("digits-sss").config, {"epochs": 5, "measure_every": 0, "threads": 1, "lr": 0.05})

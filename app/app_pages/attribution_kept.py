@@ -17,7 +17,7 @@ from app.guard import guarded
 from app.runs import RunView, control_of, row_of, store, view_of
 from app.selection import select, selected_number, selection
 from core.runs.attributed import arrays_of, attributed
-from core.runs.store import Run
+from core.runs.tables import Run
 
 KINDS = {"filter": "Filters", "group": "Conv groups", "block": "Blocks"}
 ABOUT = (

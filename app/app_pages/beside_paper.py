@@ -8,7 +8,7 @@ import streamlit as st
 from app import sentences, theme
 from app.runs import final_accuracy
 from core.papers import Point, caveats, published
-from core.runs.store import Run
+from core.runs.tables import Run
 
 
 def beside_paper(row: Run) -> None:

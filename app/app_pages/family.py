@@ -16,7 +16,7 @@ from app.selection import select
 from core.errors import BadInput, WrongMoment
 from core.runs import searching
 from core.runs.families import strengths_of
-from core.runs.store import Run
+from core.runs.tables import Run
 
 TICK_S = 2.0
 SHOWN = ("run", "strength", "seed", "role", "state", "test accuracy", "MACs left")

@@ -19,7 +19,7 @@ from core.crossed import together, without
 from core.errors import BadInput
 from core.runs.by_hand import ROLE
 from core.runs.families import strengths_of
-from core.runs.store import Run
+from core.runs.tables import Run
 
 ROW = 74  # pixels
 MOST = 40

@@ -13,7 +13,7 @@ from app.components.live_chart import live_chart
 from app.level_words import is_masked, levels_table, task_of
 from app.runs import RunView, final_accuracy, store
 from core.papers import points_beside
-from core.runs.store import Run
+from core.runs.tables import Run
 
 ALONE, DENSE, RANDOM = "level alone", "dense control", "random masks"
 OTHERS = {"student": "core taught by the dense network", "L1-norm filters": "L1-norm filters"}  # role, in words

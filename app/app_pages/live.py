@@ -23,7 +23,7 @@ from core.errors import BadInput, WrongMoment
 from core.overlaps import notes_of
 from core.phases import KIND_WORDS
 from core.runs.control import resume_in_background, steer
-from core.runs.store import Run
+from core.runs.tables import Run
 
 TICK_S = 1.0
 SHORT_S = 3.0

@@ -20,7 +20,7 @@ from app.selection import select, selection
 from app.talk.conditions import of_run
 from app.talk.slide import Slide, brief
 from core.networks.names import shown
-from core.runs.store import Run
+from core.runs.tables import Run
 
 STATES = {
     "queued": "waits for a free slot", "starting": "is starting", "running": "is training", "paused": "is paused", "finished": "is finished",

@@ -27,7 +27,7 @@ from core.runs import overview
 from core.runs.bundle import pack, unpack
 from core.runs.control import resume_in_background
 from core.runs.folder import RunFolder
-from core.runs.store import LIVING, Run
+from core.runs.tables import LIVING, Run
 
 PAGE = 25
 UPLOAD_MIB = 200

@@ -18,7 +18,7 @@ from app.runs import RunView, is_living, store
 from core.errors import WrongMoment
 from core.losses import RULES
 from core.runs.control import steer
-from core.runs.store import Run
+from core.runs.tables import Run
 
 
 def page() -> None:

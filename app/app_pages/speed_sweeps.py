@@ -13,7 +13,7 @@ from app.app_pages import parts
 from app.components.live_chart import live_chart
 from app.guard import guarded
 from app.runs import RunView, store
-from core.runs.store import Run
+from core.runs.tables import Run
 
 KINDS = {
     "batch": ("Over batches", "Measure 1 to 128 images", "Is a small batch as fast? Measured at 1, 8, 32 and 128 images."),

@@ -11,7 +11,7 @@ from app.asking import answer, known, looking
 from app.espalier_ghost import ghost_of, ghosts_of
 from app.level_words import nested_phase
 from app.runs import RunView, methods_of, store, view_of
-from core.runs.store import Run
+from core.runs.tables import Run
 
 MAX_OTHERS = 200  # newest runs among which a ghost is sought
 

@@ -30,7 +30,7 @@ from app.talk.conditions import of_run
 from app.talk.slide import Slide, brief
 from app.talk.story import tree_of
 from core.data.names import DATASETS
-from core.runs.store import Run
+from core.runs.tables import Run
 
 LOAD = """from core.structure import load
 

@@ -12,7 +12,8 @@ from core.evidence.tables import TABLES
 from core.evidence.wanted import METHOD, Table, Wanted
 from core.runs.control import check_data, new_run
 from core.runs.folder import RunFolder
-from core.runs.store import LIVING, Run, Store
+from core.runs.store import Store
+from core.runs.tables import LIVING, Run
 
 Train = Callable[[Store, str], Run]  # trains a run in this process to its end
 

@@ -14,7 +14,7 @@ from core.errors import BadInput
 from core.evidence.wanted import Wanted
 from core.runs.folder import RunFolder, write_atomically
 from core.runs.home import PROJECT
-from core.runs.store import Run
+from core.runs.tables import Run
 
 FOLDER = PROJECT / "assets" / "evidence" / "rows"
 KEPT = (

@@ -8,7 +8,8 @@ from core.errors import BadInput, WrongMoment
 from core.presets import hand_tuned, hand_tuning
 from core.runs.control import submit
 from core.runs.folder import RunFolder
-from core.runs.store import OVER, Store
+from core.runs.store import Store
+from core.runs.tables import OVER
 
 ROLE = "fine-tuned by hand"
 

@@ -16,7 +16,8 @@ from core.data.names import DATASETS, folder_named
 from core.errors import BadInput, one_of
 from core.runs.folder import Recorder, RunFolder
 from core.runs.home import DISPATCHER_LOCK, data_dir, reap, spawn
-from core.runs.store import OVER, Run, Store
+from core.runs.store import Store
+from core.runs.tables import OVER, Run
 
 SETTLING_S = 10.0  # a folder younger than this may still be getting its row
 

@@ -11,7 +11,8 @@ from core.errors import BadInput
 from core.nested_presets import nested_controls
 from core.presets import dense_control, scratch_control
 from core.runs.control import submit
-from core.runs.store import Run, Store
+from core.runs.store import Store
+from core.runs.tables import Run
 
 LEARNING = ("sss", "ssl", "slimming", "l1")
 Queue = Callable[..., str]  # makes a run: (store, config, **kin) -> its name

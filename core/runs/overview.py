@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args
 from sqlalchemy import ColumnElement, case, func, or_, select, text
 
 from core.errors import one_of
-from core.runs.store import Run, Store
+from core.runs.store import Store
+from core.runs.tables import Run
 
 Order = Literal["newest", "oldest", "accuracy", "MACs left"]
 ORDERS: tuple[Order, ...] = get_args(Order)

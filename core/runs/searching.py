@@ -24,7 +24,8 @@ from core.runs import home
 from core.runs.control import resume_in_background, submit, wake_dispatcher
 from core.runs.families import Queue, controls_of, macs_left, scaled, search
 from core.runs.folder import write_atomically
-from core.runs.store import LIVING, OVER, Run, Store
+from core.runs.store import Store
+from core.runs.tables import LIVING, OVER, Run
 
 POLL_S = 0.5
 

@@ -23,7 +23,8 @@ from core.errors import BadInput, DamagedFile, WrongMoment
 from core.events import Continued, Event, Finished, Paused, Progress, Started, Stopped
 from core.runs.folder import Recorder, RunFolder
 from core.runs.home import identity
-from core.runs.store import Control, Store, TakenOver
+from core.runs.store import Store, TakenOver
+from core.runs.tables import Control
 
 BEAT_S = 1.0
 POLL_S = 0.2

@@ -20,7 +20,7 @@ STYLE = """
 .tile strong { display: block; font-size: 23px; line-height: 1.3; font-weight: 680; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .takeaway { color: var(--tile-soft); margin: -6px 0 2px; font-size: 14px; line-height: 1.45; }
 div[class*="st-key-under-"] { flex-wrap: nowrap; } div[class*="st-key-under-"] > [data-testid="stElementContainer"] { flex: 1 1 0; min-width: 0; }
-.card-title + .takeaway { margin-top: 2px; }
+.card-title + .takeaway { margin-top: 2px; } [data-testid="stColumn"] .takeaway { margin-top: 0; }
 .card-title { font-weight: 650; font-size: 15.5px; line-height: 1.4; margin: 0; color: var(--tile-ink); }
 .figure-note { color: var(--tile-soft); margin: 6px 0 0; font-size: 13px; line-height: 1.45; text-wrap: pretty; }
 div[class*="st-key-card-"] { position: relative; } div[class*="st-key-card-"]:has(> [class*="-behind"]) .card-title { padding-right: 132px; }

@@ -49,7 +49,7 @@ def _images(told: Mapping[str, Any]) -> str:
     return (
         f"all {images} validation images"
         if images == whole
-        else f"{images} of the {whole:,} validation images, drawn once"
+        else f"{images} validation images drawn once from {whole:,}"
     )
 
 

@@ -97,7 +97,7 @@ def told(macs=50, lost=3, won=1, images=256):
 def test_the_price_is_said_with_its_images_and_intervals():
     said = whatif_words.sentence(told(), told(80), {"a/filter": [0, 1], "s.0/block": [0]})
     assert said.startswith(
-        "Without 2 filters and 1 block, 50 % of the MACs are left (80 % as the run ended). On 256 of the 5,000 validation images, drawn once, 3 become wrong"
+        "Without 2 filters and 1 block, 50 % of the MACs are left (80 % as the run ended). On 256 validation images drawn once from 5,000, 3 become wrong"
     )
     assert "Nothing is crossed out: 80 % of the MACs are left" in whatif_words.sentence(told(80), told(80), {})
     tiles = {label: (value, note) for label, value, note in whatif_words.tiles(told(), told(80))}

@@ -231,7 +231,7 @@ def test_the_recorded_demo_can_be_crossed_out_from_the_address_and_says_its_pric
     assert (
         "and 1 block" in said
         and "95 % interval" in said
-        and f"256 of the {len(load('digits').val)} validation images" in said
+        and f"256 validation images drawn once from {len(load('digits').val)}" in said
     )
     cells = boards(at)
     assert sum(cell["crossed"] for cell in cells["stage2.0.conv1/filter"]) == sum(

@@ -19,6 +19,8 @@ function boxesOf(stage, detail) {
 function build(view) {
   const { history } = view;
   view.svg.replaceChildren();
+  view.root.classList.add("fresh");  // what is new stands where it belongs; only what was there moves
+  requestAnimationFrame(() => requestAnimationFrame(() => view.root.classList.remove("fresh")));
   view.slots = [];
   view.stages = [];
   const svg = view.svg;

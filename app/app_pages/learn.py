@@ -77,17 +77,22 @@ def _overview(problem: str = "") -> None:
 
 
 def _cards() -> None:
+    open_ones = [lesson.key for lesson in LESSONS if _left(lesson)]
     for start in range(0, len(LESSONS), 4):
         for at, column in enumerate(st.columns(4), start):
             if at < len(LESSONS):
                 with column.container(border=True, key=f"lesson-card-{LESSONS[at].key}", height="stretch"):
-                    _card(at + 1, LESSONS[at])
+                    _card(at + 1, LESSONS[at], next_one=open_ones[:1] == [LESSONS[at].key])
 
 
-def _card(number: int, lesson: Lesson) -> None:
+def _left(lesson: Lesson) -> list[int]:
+    """The steps whose question waits for an answer."""
     said = progress.answers().get(lesson.key, {})
-    asked = [n for n, step in enumerate(lesson.steps, 1) if step.question]
-    left = [n for n in asked if str(n) not in said]
+    return [n for n, step in enumerate(lesson.steps, 1) if step.question and str(n) not in said]
+
+
+def _card(number: int, lesson: Lesson, next_one: bool) -> None:
+    said, left = progress.answers().get(lesson.key, {}), _left(lesson)
     st.html(
         f'<span class="lesson-number">Lesson {number} · {lesson.minutes} min · {len(lesson.steps)} steps</span>'
         f'<p class="lesson-title" role="heading" aria-level="2">{html.escape(lesson.title)}</p>'
@@ -97,7 +102,7 @@ def _card(number: int, lesson: Lesson) -> None:
     words = "Begin" if not said else "Go on" if left else "Look again"
     first = left[0] if said and left else 1
     st.button(
-        words, key=f"begin-{lesson.key}", type="primary" if not said or left else "secondary", width="stretch",
+        words, key=f"begin-{lesson.key}", type="primary" if next_one else "secondary", width="stretch",
         icon=":material/school:", on_click=_open, args=(lesson.key, first),
     )  # fmt: skip
 

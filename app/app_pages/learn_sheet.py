@@ -11,6 +11,8 @@ from app.guard import guarded
 from app.lessons import LESSONS
 from app.lessons.lesson import Lesson
 
+FIGURE = 480
+"""Width of a figure in pixels, on the screen and on paper: a figure does not measure itself again when it is printed."""
 PRINT = """
 <style>
 .sheet-lesson { font-size: 22px; font-weight: 700; margin: 10px 0 2px; } .sheet-step { font-weight: 650; font-size: 16px; margin: 0 0 4px; }
@@ -20,7 +22,7 @@ PRINT = """
   header, [data-testid="stHeader"], [data-testid="stSidebar"], [data-testid="stToolbar"], [data-testid="stStatusWidget"], .st-key-sheet-choices,
   .st-key-view, [data-testid="stButton"], [data-testid="stPopover"], [data-testid="stSlider"], [data-testid="stButtonGroup"] { display: none !important; }
   html, body, #root, .stApp, [data-testid="stAppViewContainer"], [data-testid="stMain"], section { position: static !important; height: auto !important; overflow: visible !important; display: block !important; }
-  .stMainBlockContainer { padding: 0 !important; max-width: none !important; }
+  .stApp { background: #fff !important; } .stMainBlockContainer { padding: 0 !important; max-width: none !important; zoom: 0.7; }
   div[class*="st-key-sheet-step-"] { break-inside: avoid; } div[class*="st-key-sheet-lesson-"] { break-before: page; }
   div[class*="st-key-sheet-lesson-first"] { break-before: auto; }
 }
@@ -38,7 +40,8 @@ def sheet() -> None:
         figures = st.toggle("Figures", value=True, key="sheet-figures", bind="query-params")
         answers = st.toggle("Answers at the end", key="sheet-answers", bind="query-params")
         st.caption(
-            "Print with the browser (Ctrl or ⌘ and P): navigation and buttons stay off the paper.", width="content"
+            "Print with the browser (Ctrl or ⌘ and P), in the light theme: navigation and buttons stay off the paper.",
+            width="content",
         )
     shown = [lesson for lesson in LESSONS if chosen in ("all", lesson.key)]
     for at, lesson in enumerate(shown):
@@ -55,7 +58,8 @@ def _lesson(title: str, lesson: Lesson, figures: bool) -> None:
     )
     for number, step in enumerate(lesson.steps, 1):
         with st.container(key=f"sheet-step-{lesson.key}-{number}"):
-            words, figure = st.columns([1, 1], gap="medium") if figures else (st.container(), None)
+            row = st.container(horizontal=True, gap="medium")
+            words, figure = row.container(width="stretch"), row.container(width=FIGURE) if figures else None
             asked = ""
             if step.question:
                 choices = "".join(f"<li>{html.escape(choice)}</li>" for choice in step.question.choices)

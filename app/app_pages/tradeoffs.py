@@ -106,9 +106,8 @@ def _figure(table: pd.DataFrame, cost: str, log: bool) -> None:
             spec, key=CHART, height=tradeoff_charts.height_of(spec), chosen=brushed or [], on_picked=lambda: _clicked(table), on_selected=_brushed
         )  # fmt: skip
         st.caption(_conditions(table, axis, place))
-        with st.container(horizontal=True, vertical_alignment="center", key="below-tradeoff"):
-            _files(table, axis, place, log)
-            _about(table, picked)
+        _files(table, axis, place, log)
+        _about(table, picked)
     _table(table, axis, brushed)
 
 

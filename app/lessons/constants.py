@@ -257,7 +257,7 @@ LESSON = Lesson(
     steps=(
         Step(
             "Zero weights, and still a number",
-            "All weights of one filter are zero, so its convolution gives 0 everywhere, whatever the image. Behind it stand a norm, which adds its learned shift, and a relu.",
+            "All weights of one filter are zero, so its convolution gives 0 everywhere, whatever the image. Behind it stand a norm, which adds its learned shift, and a relu, which turns what is negative into 0.",
             says,
             Question(
                 "With a shift of 0.75, what does the next layer read from the dead channel?",
@@ -290,7 +290,7 @@ LESSON = Lesson(
         ),
         Step(
             "Carry the constant",
-            "Espalier's knife keeps the constant: a plane of it goes through the weights that read it, padding and all, once a batch instead of once an image. The result is added to the smaller network's answer.",
+            "Espalier's knife keeps the constant: a map filled with it goes through the weights that read it, padding and all, once a batch instead of once an image. What comes out is added to the smaller network's answer.",
             carried,
             Question(
                 "In double precision, how far apart are the trained and the cut network's answers at most?",

@@ -185,7 +185,7 @@ LESSON = Lesson(
     steps=(
         Step(
             "A penalty pulls towards zero",
-            "The rings are a loss of two weights, smallest in their middle. A penalty pulls the weights towards zero; ridge does it by the square of their length.",
+            "The rings are a loss of two weights, smallest in their middle. A penalty pulls the weights towards zero; ridge is the square of their length, the same all along the shaded circle.",
             lambda: _plane(1, "ridge", (1.5, 1.0), 1.0),
             Question(
                 "Let the strength grow as far as you like. Does ridge ever make a weight exactly zero?", RIDGE, RIDGE[1],
@@ -194,7 +194,7 @@ LESSON = Lesson(
         ),
         Step(
             "L1 has corners",
-            "L1 counts the sizes of the weights, each on its own; all weights of one price form a square on its tip. Its corners lie on the axes, where a weight is zero.",
+            "L1 counts the sizes of the weights, each on its own; all pairs with the same penalty form a square on its tip (shaded). Its corners lie on the axes, where a weight is zero.",
             lambda: _plane(2, "l1", (1.0, 0.25), 0.5),
             Question(
                 "The loss pulls to (1, 0.25), L1 has strength 0.5. What is left at the minimum?", L1, L1[1],
@@ -203,7 +203,7 @@ LESSON = Lesson(
         ),
         Step(
             "One group has a single corner",
-            "The group lasso counts the length of both weights together, so all pairs of one price form a circle. It has no corners on the axes; its only sharp point is the origin, where the whole group is zero.",
+            "The group lasso counts the length of both weights together, so all pairs with the same penalty form a circle. It has no corners on the axes; its only sharp point is the origin, where the whole group is zero.",
             lambda: _plane(3, "group", (1.0, 0.25), 0.5),
             Question(
                 "The same loss at (1, 0.25), the same strength 0.5, now as one group. What is left?", GROUP, GROUP[0],

@@ -31,11 +31,12 @@ COLOURS = {"l1": ORANGE, "group": BLUE, "ridge": WOOD}
 DASHES = {"l1": "solid", "group": "dash", "ridge": "dot"}
 PALE = {"l1": "rgba(230,159,0,0.16)", "group": "rgba(0,114,178,0.14)", "ridge": "rgba(107,91,74,0.14)"}
 REACH = 2.35
+HIDDEN = (0.8, 0.0)  # a place on the ball that is shown before the minimum is
 Pair = Sequence[float]
 
 
 def plane(centre: Pair, minimum: Pair, penalty: str, strength: float, shape: Sequence[Pair], hidden: bool) -> Spec:
-    """Rings of the loss around its centre, the penalty's ball through the minimum, and the minimum. `hidden`: still to be guessed.
+    """Rings of the loss around its centre, the penalty's ball through the minimum, and the minimum. `hidden`: still to be guessed, the ball at a size of its own.
 
     The cells between take clicks: they carry their own place as x and y.
     """
@@ -54,22 +55,21 @@ def plane(centre: Pair, minimum: Pair, penalty: str, strength: float, shape: Seq
     ]
     data.append(_mark([centre], "cross-thin", 11, INK, f"the loss alone: ({centre[0]:g}, {centre[1]:g})"))
     notes = [_note(centre, "loss alone", INK)]
+    x, y = _ball(penalty, HIDDEN if hidden else minimum)
+    data.insert(
+        1,
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": x,
+            "y": y,
+            "fill": "toself",
+            "fillcolor": PALE[penalty],
+            "line": {"color": COLOURS[penalty], "width": 2, "dash": DASHES[penalty]},
+            "hoverinfo": "skip",
+        },
+    )
     if not hidden:
-        colour = COLOURS[penalty]
-        x, y = _ball(penalty, minimum)
-        data.insert(
-            1,
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": x,
-                "y": y,
-                "fill": "toself",
-                "fillcolor": PALE[penalty],
-                "line": {"color": colour, "width": 2, "dash": DASHES[penalty]},
-                "hoverinfo": "skip",
-            },
-        )
         data.append(_mark([minimum], "circle", 12, PICKED, f"with the penalty: ({minimum[0]:.2f}, {minimum[1]:.2f})"))
         if math.dist(minimum, centre) > 0.3:
             notes.append(_note(minimum, "with penalty", PICKED, below=True))

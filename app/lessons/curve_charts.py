@@ -41,7 +41,7 @@ def seeds(runs: Mapping[str, Sequence[float]], chosen: Sequence[int], words: str
         colour, symbol = LOOKS[name]
         data.append({
             "type": "scatter", "mode": "markers+text" if len(chosen) == 1 else "markers", "name": name, "x": [name] * len(chosen), "y": [round(runs[name][seed], 3) for seed in chosen],
-            "text": [f"  {runs[name][seed]:.1f} %" for seed in chosen], "textposition": "middle right", "textfont": {"size": 14, "color": INK}, "cliponaxis": False,
+            "text": [f"{runs[name][seed]:.1f} %" for seed in chosen], "textposition": "bottom center", "textfont": {"size": 14, "color": INK}, "cliponaxis": False,
             "customdata": list(chosen), "marker": {"symbol": symbol, "size": 13, "color": colour}, "hovertemplate": f"{name}, seed %{{customdata}}: %{{y:.2f}} %<extra></extra>",
         })  # fmt: skip
         if honest:

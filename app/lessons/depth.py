@@ -279,12 +279,12 @@ LESSON = Lesson(
                 "Which stage lost most?",
                 ("Stage 1, on 32 × 32 pixels", "Stage 2, on 16 × 16 pixels", "Stage 3, on 8 × 8 pixels"),
                 "Stage 1, on 32 × 32 pixels",
-                "3, 7 and 18 of 18 blocks are left: there, early stages went first. It is no law: SSL's ResNet-20 lost most in stage 2, and the runs of the last step in stages 2 and 3.",
+                "The cut that fits the paper's numbers leaves 3, 7 and 18 of 18 blocks: there, early stages went first. It is no law: SSL's ResNet-20 lost most in stage 2, and the runs of the last step in stages 2 and 3.",
             ),
         ),
         Step(
             "What early blocks save",
-            "From stage to stage maps have a quarter of the pixels and twice the channels. That network lost 15 blocks of stage 1 and 11 of stage 2; 54 % of its MACs are left.",
+            "From stage to stage maps have a quarter of the pixels and twice the channels. The ResNet-164 that SSS cut lost 15 blocks of stage 1 and 11 of stage 2; 54 % of its MACs are left.",
             prices,
             Question(
                 "How many of its parameters are left?",

@@ -166,10 +166,11 @@ def places(told: Mapping[str, Any], size: float, shown: Sequence[str]) -> Spec:
     data: list[dict[str, Any]] = []
     for where in shown:
         colour, dash, symbol, name = looks[where]
-        data.append({"type": "scatter", "mode": "lines", "name": name, "x": told["sizes"], "y": told[where], "line": {"color": colour, "width": 2.6, "dash": dash}, "hovertemplate": f"{name}, size %{{x}}: %{{y:.2f}}<extra></extra>"})  # fmt: skip
+        shape = "hv" if where == "before" else "linear"  # before the norm it falls at zero alone, not on the way there
+        data.append({"type": "scatter", "mode": "lines", "name": name, "x": told["sizes"], "y": told[where], "line": {"color": colour, "width": 2.6, "dash": dash, "shape": shape}, "hovertemplate": f"{name}, size %{{x}}: %{{y:.2f}}<extra></extra>"})  # fmt: skip
         data.append({"type": "scatter", "mode": "markers", "showlegend": False, "x": [size], "y": [told[where][at]], "marker": {"size": 12, "color": colour, "symbol": symbol}, "hoverinfo": "skip"})  # fmt: skip
     layout = base_layout(
-        xaxis=titled_axis("size of the factor", range=[1.04, -0.04], showgrid=False, fixedrange=True), yaxis=titled_axis("what the channel says (deviation)", range=[-0.04, 1.18], fixedrange=True), showlegend=True,
+        xaxis=titled_axis("size of the factor", range=[1.04, -0.04], showgrid=False, fixedrange=True), yaxis=titled_axis("standard deviation behind the norm", range=[-0.04, 1.18], fixedrange=True), showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11.5}}, margin={"l": 50, "r": 8, "t": 28, "b": 40}, dragmode=False,
     )  # fmt: skip
     words = " and ".join(f"{told[where][at]:.2f} with the {looks[where][3]}" for where in shown)

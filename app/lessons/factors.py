@@ -139,7 +139,7 @@ def _solvers() -> None:
 
 
 def _reveal(key: str, spec: charts.Spec) -> None:
-    parts.picking(spec, key=key, height=168)
+    parts.picking(spec, key=key, height=132)
     st.caption(spec["alt"])
 
 
@@ -171,7 +171,7 @@ def _fewer() -> str:
 
 def _why_left() -> str:
     run = recorded(KEY)["runs"][ASKED_AT]
-    return f"{run['alive'][-1]} of {run['total']} filters are left, and the network names {sentences.percent(run['test'], 1)} of the test images rightly (one seed). The loss holds up the factors it needs; the others have nothing against the pull."
+    return f"{run['alive'][-1]} of {run['total']} filters are left, at {sentences.percent(run['test'], 1)} test accuracy (one seed). The loss holds up the factors it needs; nothing holds the others."
 
 
 def _why_when() -> str:
@@ -184,7 +184,7 @@ def _why_solver() -> str:
     ends = {name: [run["alive"][-1] for run in runs[name]] for name in runs}
     return (
         f"Modified APG leaves {charts.spread_of(ends['modified-apg'])} of {runs['ista'][0]['total']} filters, ISTA {charts.spread_of(ends['ista'])} (3 seeds). "
-        "APG carries momentum, so its factors travel about ten times as far in the same epochs."
+        "APG carries momentum 0.9, so its factors travel about 1 / (1 − 0.9) = 10 times as far in the same epochs."
     )
 
 
@@ -215,7 +215,7 @@ LESSON = Lesson(
         ),
         Step(
             "Why the factor sits behind the norm",
-            "A batch norm divides each channel by its own deviation. Behind it, a factor of one half makes the channel half as loud; move the slider.",
+            "A batch norm divides each channel by its own standard deviation over the batch. Behind it, a factor of one half makes the channel half as loud; move the slider.",
             _places,
             Question(
                 "Now the factor sits before the norm, on the convolution, and shrinks from 1 to 0.1. What does the channel say behind the norm?", SAYS, SAYS[1],
@@ -224,7 +224,7 @@ LESSON = Lesson(
         ),
         Step(
             "Momentum in the step",
-            "ISTA takes a gradient step and a soft threshold. The paper's modified APG does the same inside Nesterov's momentum, at no further pass over the images.",
+            "ISTA takes a gradient step and a soft threshold. The paper's modified APG does the same with Nesterov's momentum, and needs no second pass over the images.",
             _solvers,
             Question("Same strength, same rate, same 30 epochs: which solver leaves fewer filters?", FEWER, _fewer, _why_solver),
         ),

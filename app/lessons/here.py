@@ -16,6 +16,7 @@ from core.errors import WrongMoment
 from core.runs.lane_client import ask
 
 ANSWERS, ASKED = "lesson-here", "lesson-asked"
+AT_WORK = {"Run": "Running…", "Time": "Timing…", "Train": "Training…", "Ask": "Asking…"}
 Name = tuple[str, str]
 
 
@@ -29,7 +30,7 @@ def run_here(
         _take(job)
         _ask()
     done = answer_here(question, **details)
-    words = f"{label.split()[0].rstrip('e')}ing…" if at_work else f"{label.split()[0]} it again" if done else label
+    words = AT_WORK[label.split()[0]] if at_work else f"{label.split()[0]} it again" if done else label
     if st.button(words, key=key, icon=":material/timer:", help=about, disabled=at_work):
         if quick:
             _asked().add(name)

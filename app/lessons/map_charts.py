@@ -112,5 +112,6 @@ def inside(at: tuple[int, int], tap: tuple[int, int], side: int) -> bool:
 
 
 def written(value: float, form: str) -> str:
-    """A number in its cell; nothing behind the point of a plain zero."""
-    return "0" if value == 0 else f"{value:{form}}".replace("-", "−")
+    """A number in its cell; nothing before or behind the digit of what is written as zero."""
+    told = f"{value:{form}}"
+    return "0" if float(told) == 0 else told.replace("-", "−")

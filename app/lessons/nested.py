@@ -45,13 +45,14 @@ def share(level: int) -> float:
     return float(rows[level]["params"] / rows[-1]["params"])
 
 
-def slider(step: int) -> int:
-    """The level that one looks at."""
+def slider(step: int, first: int = 0) -> int:
+    """The level that one looks at; `first`: before anybody moves it."""
     names = charts.NAMES
     return int(
         st.select_slider(
             "Level",
             range(len(names)),
+            value=first,
             key=f"{KEY}-level-{step}",
             format_func=lambda k: f"{k}: {names[k]}",
             bind="query-params",
@@ -63,7 +64,7 @@ def grids() -> None:
     """A layer's weights by level."""
     left, right = st.columns(2)
     with left:
-        level = slider(1)
+        level = slider(1, first=len(charts.NAMES) - 1)
     layer = right.select_slider("Layer", LAYERS, key=f"{KEY}-layer", format_func=charts.layer_name, bind="query-params")
     grid = told()["grids"][layer]
     spec = charts.weight_grid(grid, level, len(charts.NAMES), share(level) if asked(1) else None)
@@ -279,7 +280,7 @@ def how_often() -> str:
     parted, images = told()["parted"][0], told()["images"]
     rows = told()["levels"]
     return (
-        f"{parted} of {images}: with {sentences.percent(rows[0]['macs'] / rows[-1]['macs'])} of the MACs the core is right about {sentences.percent(rows[0]['accuracy'], 1)}, the full level about {sentences.percent(rows[-1]['accuracy'], 1)}. "
+        f"{parted} of {images}: with {sentences.percent(rows[0]['macs'] / rows[-1]['macs'])} of the MACs the core names {sentences.percent(rows[0]['accuracy'], 1)} of the images rightly, the full level {sentences.percent(rows[-1]['accuracy'], 1)}. "
         "Most digits are easy; draw one that is not."
     )
 
@@ -296,7 +297,7 @@ LESSON = Lesson(
             "Level 2 is the whole network; level 1 has the first half of every layer's channels, level 0, the core, the first quarter. They share weights: what the core has, the others use too.",
             grids,
             Question(
-                "The core has a quarter of the channels. What share of the parameters has it?",
+                "The core has a quarter of the channels. What share of the parameters does it have?",
                 ("About 7 %", "About 25 %", "About 50 %"),
                 "About 7 %",
                 sixteenth,

@@ -43,7 +43,7 @@ def _one() -> None:
         table,
         key="proximal-step-1",
         height=290,
-        note="Dotted: no penalty. The loss is left out: only the penalty moves the weight.",
+        note=f"{'Solid: proximal step. ' if len(shown) > 1 else ''}Dashed: subgradient step. Only the penalty moves the weight, no loss.",
     )
 
 
@@ -154,7 +154,7 @@ def _momentum() -> None:
 
 
 def _reveal(key: str, spec: charts.Spec) -> None:
-    parts.picking(spec, key=key, height=168)
+    parts.picking(spec, key=key, height=132)
     st.caption(spec["alt"])
 
 
@@ -185,7 +185,7 @@ LESSON = Lesson(
             _row,
             Question(
                 "After thirty steps, under which kind of step are some groups at exactly zero?", WHO, WHO[1],
-                "The proximal step lands on zero and stays. The subgradient step crosses zero and comes back, for ever, so its groups must be cut off at some threshold in the end.",
+                "The proximal step lands on zero and stays. The subgradient step crosses zero and comes back, for ever; in the end its groups must be cut off at some threshold.",
             ),
             _walks,
         ),
@@ -195,7 +195,7 @@ LESSON = Lesson(
             _held,
             Question(
                 "The loss would hold a group at length 0.7. When does the group die?", DIES, DIES[0],
-                "At zero the loss pulls with 0.7 and the penalty with its strength; the stronger wins. The rate only decides how fast the end is reached.",
+                "At zero this loss (round, curvature 1) pulls with 0.7 and the penalty with its strength; the stronger wins. The rate only decides how fast the end is reached.",
             ),
         ),
         Step(

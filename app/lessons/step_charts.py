@@ -50,8 +50,8 @@ def one_step(told: Mapping[str, Any], weight: float, shown: Sequence[str]) -> Sp
         data.append({"type": "scatter", "mode": "markers", "x": [weight], "y": [told[name][at]], "marker": {"size": 12, "color": PICKED, "symbol": {"proximal": "circle", "subgradient": "diamond"}[name]}, "hoverinfo": "skip"})  # fmt: skip
     notes = [
         {
-            "x": 1.9,
-            "y": 1.9,
+            "x": 1.4,
+            "y": 1.5,
             "text": "no penalty",
             "showarrow": False,
             "font": {"size": 11.5, "color": SOFT},

@@ -29,7 +29,7 @@ def _share(step: int) -> float:
 
 
 def _table() -> None:
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left, right = st.columns([4, 3], vertical_alignment="bottom")
     with left:
         share = _share(1)
     with right:
@@ -76,7 +76,7 @@ def _frame(rows: charts.Rows, done: dict[str, Any] | None, ways: list[str]) -> p
 
 def _conditions(rows: charts.Rows, done: dict[str, Any] | None) -> str:
     one = rows["csr"]
-    words = f"{conditions(KEY)}, {recorded(KEY)['load']:.0f} processes on {recorded(KEY)['cores']} cores: {sentences.plural(one['threads'], 'thread')}, one image, medians and quartiles of {one['n']} interleaved pairs."
+    words = f"{conditions(KEY)}, while {recorded(KEY)['load']:.0f} processes ran on {recorded(KEY)['cores']} cores: {sentences.plural(one['threads'], 'thread')}, one image, medians and quartiles of {one['n']} interleaved pairs."
     if done:
         mine = done["rows"]["csr"]
         words += (
@@ -100,7 +100,7 @@ def _reveal_lines(step: int, ways: list[str], document: str, question: str) -> N
 
 
 def _reveal(key: str, spec: charts.Spec) -> None:
-    parts.picking(spec, key=key, height=168)
+    parts.picking(spec, key=key, height=132)
     st.caption(spec["alt"])
 
 
@@ -148,7 +148,7 @@ LESSON = Lesson(
     steps=(
         Step(
             "What the arithmetic promises",
-            "A layer is a table of weights; to run it, every weight is multiplied with the image, and each multiplication counts as one MAC. "
+            "A layer is a table of weights; to run it, every weight is multiplied with values of the image and the products are added up; each such pair counts as one MAC. "
             "A weight that is zero adds nothing, so its MACs could be left out.",
             _table,
             Question(
@@ -186,7 +186,7 @@ LESSON = Lesson(
             Question(
                 "90 % zeros, scattered and as CSR, or in whole columns and removed: which product is faster?",
                 REMOVED, _removed_over_csr,
-                lambda: f"Removed columns run {_said('removed')} as fast, CSR {_said('csr')}. This is why structure is learned: whole groups of weights that are zero together.",
+                lambda: f"Removed columns run {_said('removed')} as fast, CSR {_said('csr')}. So structure is learned: groups of weights that are zero together.",
             ),
             lambda: _reveal_lines(4, ["csr", "removed"], "product", "zeros-product"),
         ),
@@ -198,7 +198,7 @@ LESSON = Lesson(
             Question(
                 "With 90 % of the columns removed, how much of the promised 10 × does the whole layer keep?",
                 KEPT, _kept,
-                lambda: f"The whole layer runs {_said('removed', 'layer')} as fast: gathering its input takes time that no zero saves. Removing whole filters and blocks needs no gathering, and that is what the rest of this program does.",
+                lambda: f"The whole layer runs {_said('removed', 'layer')} as fast: gathering its input takes time that no zero saves. Whole filters and blocks, which this program removes, need no gathering.",
             ),
             lambda: _reveal_lines(5, ["csr", "removed"], "layer", "zeros-layer"),
         ),

@@ -68,7 +68,7 @@ def promise(chosen: float) -> Spec:
         "hoverinfo": "skip",
     }
     layout = base_layout(
-        xaxis=titled_axis("zeros, %", showgrid=False), yaxis=titled_axis("promised, times as fast", rangemode="tozero"),
+        xaxis=titled_axis("zeros, %", showgrid=False), yaxis=titled_axis("times as fast", rangemode="tozero"),
         margin={"l": 48, "r": 10, "t": 8, "b": 38}, dragmode=False,
     )  # fmt: skip
     return figure(
@@ -167,6 +167,7 @@ def over_sparsity(document: Mapping[str, Rows], ways: Sequence[str], here: Seque
     """Speed of each way over the share of zeros, with quartiles; dots where this machine measured."""
     shares = [float(s) for s in document]
     data: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = []
     for way in ways:
         rows = [document[f"{s:g}"][way] for s in shares]
         data.append({
@@ -176,6 +177,12 @@ def over_sparsity(document: Mapping[str, Rows], ways: Sequence[str], here: Seque
                         "arrayminus": [round(r["measured"] - r["low"], 3) for r in rows], "thickness": 1.2, "width": 2, "color": COLOURS[way]},
             "hovertemplate": f"{WAYS[way]}, %{{x:.0f}} % zeros: %{{y:.2f}} ×<extra></extra>",
         })  # fmt: skip
+        if len(ways) > 1:  # lines rise: above the highest there is room at the left, below the lowest at the right
+            lowest = way != ways[-1]
+            notes.append({
+                "text": WAYS[way], "x": 100 * shares[-1 if lowest else 0], "y": math.log10(rows[0 if lowest else -1]["measured"]),
+                "xanchor": "right" if lowest else "left", "showarrow": False, "font": {"size": 11.5, "color": INK},
+            })  # fmt: skip
         mine = [a for a in here if way in a["rows"]]
         if mine:
             data.append({
@@ -184,7 +191,7 @@ def over_sparsity(document: Mapping[str, Rows], ways: Sequence[str], here: Seque
             })  # fmt: skip
     layout = base_layout(
         xaxis=titled_axis("zeros, %", showgrid=False), yaxis=titled_axis("times as fast", type="log", tickvals=TICKS, ticktext=[f"{t:g} ×" for t in TICKS], showgrid=True),
-        shapes=[rule(GHOST, 1.5, xref="paper", x0=0, x1=1, y0=1, y1=1)], margin={"l": 52, "r": 8, "t": 8, "b": 38}, dragmode=False,
+        shapes=[rule(GHOST, 1.5, xref="paper", x0=0, x1=1, y0=1, y1=1)], annotations=notes, margin={"l": 52, "r": 8, "t": 8, "b": 38}, dragmode=False,
     )  # fmt: skip
     return figure(data, layout, over_sparsity_sentence(document, ways))
 

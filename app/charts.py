@@ -323,6 +323,10 @@ def death_timeline(
     told = [
         death for death in deaths if str(death["stage"]) in looks and len(frame) and death["epoch"] <= frame.index[-1]
     ]
+    told = [
+        {"epoch": epoch, "stage": stage, "label": ", ".join(str(d["label"]) for d in told if (d["epoch"], d["stage"]) == (epoch, stage))}
+        for epoch, stage in dict.fromkeys((death["epoch"], death["stage"]) for death in told)
+    ]  # fmt: skip
     if told:
         heights = [100 * _value_at(frame, death["epoch"], str(death["stage"])) for death in told]
         data.append(

@@ -56,6 +56,8 @@ def beside(small: dict[str, Any], rows: list[dict[str, Any]], cost: str) -> str:
     """Whether a control that costs no more does as well as a point; where there is none, that this is not known."""
     if small["role"] != "method":
         return "That is a control, not a method."
+    if small.get("method") == "dense":
+        return "It is dense: nothing was taken from it."
     cheap = [row for row in rows if row["role"] != "method" and _as_cheap(row, small, cost)]
     if not cheap:
         return "No control of that cost stands beside it: whether the method was needed is not shown."
@@ -81,4 +83,4 @@ def _seeds(rows: list[dict[str, Any]]) -> str:
 
 
 def _capital(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"
+    return text if "-" in text.partition(" ")[0] else f"{text[:1].upper()}{text[1:]}"

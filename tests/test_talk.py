@@ -20,10 +20,11 @@ from app.app_pages.files import csv, named
 from app.components.talk import talk_html
 from app.runs import view_of
 from app.talk import conditions, deck, deck_charts, picture, sources, story
-from app.talk.__main__ import write
+from app.talk.__main__ import make, write
 from app.talk.slide import Slide, arranged, brief, read
 from app.talk.slide import write as written
 from app.tradeoff_points import paper_points
+from app.tradeoff_words import sentence
 from core.errors import BadInput, WrongMoment
 
 NETWORK, DATASET = "resnet20-projection", "cifar10"  # the papers have points on it
@@ -276,3 +277,18 @@ def test_the_comparison_of_a_run_is_a_talk_too(runs):
 def test_conditions_leave_out_what_was_not_recorded():
     assert conditions.speed_line(None) == "" and conditions.day(None) == ""
     assert asdict(Slide("a", "b", "c", "d"))["native"] == ""
+
+
+def test_a_run_that_is_not_here_and_a_folder_that_is_not_are_said_plainly(runs, tmp_path, demo):
+    with pytest.raises(BadInput, match="a run that is here"):
+        sources.of_run("nosuch")
+    with pytest.raises(SystemExit, match="name another folder"):
+        make("demo", tmp_path / "none" / "talk.html")
+
+
+def test_bars_of_one_runs_time_are_said_to_be_quartiles_and_a_dense_point_to_be_dense():
+    row = {"key": "a", "label": "ssl-x 1", "method": "dense", "role": "method", "source": "ours", "accuracy": 0.9, "n": 1, "epochs": 6, "comparable": True}  # fmt: skip
+    table = pd.DataFrame([row | {"ms": 2.0, "ms_low": 1.5, "ms_high": 2.5}])
+    assert "quartiles of its pairs" in conditions.of_points(table, "ms", None)
+    assert "quartiles" not in conditions.of_points(table.drop(columns=["ms_low", "ms_high"]), "ms", None)
+    assert sentence(table, "ms").startswith("ssl-x 1 is") and "It is dense" in sentence(table, "ms")

@@ -77,20 +77,20 @@ def made_by(
         return
     if jobs.begun(job):
         if (document := jobs.take(job)) is not None:
-            file = Path(document["file"])
-            st.session_state.setdefault(MADE, {})[job] = (name, file.read_bytes(), st.session_state[f"{job}-wanted"])
-            shutil.rmtree(file.parent)
+            made = Path(document["file"]).read_bytes()
+            st.session_state.setdefault(MADE, {})[job] = (name, made, st.session_state[f"{job}-wanted"])
+        shutil.rmtree(st.session_state.pop(f"{job}-folder"), ignore_errors=True)
         st.rerun()
-    made = st.session_state.get(MADE, {}).get(job)
-    if made and made[2] == _mark(slides(), options):
+    kept = st.session_state.get(MADE, {}).get(job)
+    if kept and kept[2] == _mark(slides(), options):
         st.download_button(
-            f"Save {label}", made[1], file_name=name, mime=KINDS[Path(name).suffix[1:]], key=f"{job}-get", icon=":material/download:", type="primary"
+            f"Save {label}", kept[1], file_name=name, mime=KINDS[Path(name).suffix[1:]], key=f"{job}-get", icon=":material/download:", type="primary"
         )  # fmt: skip
         return
     if st.button(label, key=f"{job}-make", icon=icon):
         now = slides()
         st.session_state[f"{job}-wanted"] = _mark(now, options)
-        folder = Path(tempfile.mkdtemp(prefix="espalier-"))
+        folder = st.session_state[f"{job}-folder"] = Path(tempfile.mkdtemp(prefix="espalier-"))
         jobs.start(
             job,
             str(write(now, folder / "slides.json")),

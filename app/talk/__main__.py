@@ -44,6 +44,8 @@ def make(
         write(slides, output, size=size, look="dark" if dark else "light")
     except (BadInput, WrongMoment) as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"the file must be one that can be written; got {output} ({error.strerror}); name another folder")
     names, size_bytes = [one.key for one in slides], output.stat().st_size
     told = json.dumps({"file": str(output), "slides": names, "bytes": size_bytes})
     print(told if as_json else f"{output}: {', '.join(names)}, {size_bytes:,} bytes")
@@ -95,5 +97,5 @@ def _no_slide(name: str, slides: list[Slide]) -> list[Slide]:
 
 
 if __name__ == "__main__":
-    logging.getLogger("streamlit").setLevel(logging.ERROR)  # it is not served here, and says so
+    logging.disable(logging.WARNING)  # streamlit is not served here, and says so
     typer.run(make)

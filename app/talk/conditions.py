@@ -83,6 +83,8 @@ def of_points(table: pd.DataFrame, cost: str, place: tuple[Any, ...] | None) -> 
         told += f" Medians, {cpu if device == 'cpu' else device}, {sentences.plural(threads, 'thread')}, batch {batch}, {precision}."
     if cost == "times":
         told += " Each against its own dense network, in interleaved pairs."
+    if f"{cost}_low" in own and cost in ("ms", "times") and own.loc[own["n"] == 1, f"{cost}_low"].notna().any():
+        told += " Bars of one run's time: quartiles of its pairs."
     machines = {str(name) for name in own["machine"].dropna() if name} if "machine" in own else set()
     if machines and (own["source"] == "recorded").all():
         told += f" {sentences.listing(sorted(machines))}."

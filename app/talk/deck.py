@@ -24,7 +24,9 @@ PX = 9525  # a slide's pixel in PowerPoint's own unit
 SIDE, WIDE, TALL = 48, 1280, 720
 INK, SOFT = RGBColor(0x1B, 0x26, 0x22), RGBColor(0x4F, 0x5D, 0x56)
 FONT, TITLE_ONLY = "Arial", 5  # the template's layout with a title and nothing else
-LETTERS = {20: 92, 18: 100}  # in a line of the slide, at so many points
+SAY, SAY_MUCH, FOOT = 24, 20, 18  # points of a sentence, of a long one above a tree, and of conditions
+LONG_TITLE = 54  # letters of a title that fit in a line
+LETTERS = {SAY: 76, SAY_MUCH: 92, FOOT: 100}  # in a line of the slide, at so many points
 Draw = Callable[[Sequence[Slide], Sequence[tuple[int, str, How]]], list[bytes]]
 
 
@@ -53,8 +55,14 @@ def write(slides: Sequence[Slide], title: str, file: Path) -> None:
 
 def _room(slide: Slide) -> tuple[int, int]:
     """Top and height of the figure between the words."""
-    top = 96 + 36 * _lines(slide.sentence, 20) + 8
-    return top, TALL - top - 12 - 32 * _lines(slide.footer, 18) - 16
+    points = _points(slide)
+    top = 96 + (40 if points == SAY else 36) * _lines(slide.sentence, points) + 8
+    return top, TALL - top - 12 - 32 * _lines(slide.footer, FOOT) - 16
+
+
+def _points(slide: Slide) -> int:
+    """A sentence's letters: a tree below a third line would be drawn smaller than its names can be read."""
+    return SAY_MUCH if slide.espalier and _lines(slide.sentence, SAY) > 2 else SAY
 
 
 def _lines(text: str, points: int) -> int:
@@ -66,19 +74,19 @@ def _page(show: Any, slide: Slide, picture: bytes | None) -> None:
     top, tall = _room(slide)
     head = page.shapes.title
     head.left, head.top, head.width, head.height = (Emu(v * PX) for v in (SIDE, 24, WIDE - 2 * SIDE, 68))
-    _say(head.text_frame, slide.title, 32, INK, bold=True)
+    _say(head.text_frame, slide.title, 32 if len(slide.title) <= LONG_TITLE else 24, INK, bold=True)
     sentence = page.shapes.add_textbox(*(Emu(v * PX) for v in (SIDE, 92, WIDE - 2 * SIDE, top - 96)))
     sentence.name = "Sentence"
-    _say(sentence.text_frame, slide.sentence, 20, INK)
+    _say(sentence.text_frame, slide.sentence, _points(slide), INK)
     if picture is None:
         frame = deck_charts.add(page, slide, *(Emu(v * PX) for v in (SIDE, top, WIDE - 2 * SIDE, tall)))
     else:
         frame = page.shapes.add_picture(io.BytesIO(picture), *(Emu(v * PX) for v in (SIDE, top, WIDE - 2 * SIDE, tall)))
     frame._element.xpath(".//p:cNvPr")[0].set("descr", (slide.figure or {}).get("alt") or slide.sentence)
-    low = 32 * _lines(slide.footer, 18) + 8
+    low = 32 * _lines(slide.footer, FOOT) + 8
     foot = page.shapes.add_textbox(*(Emu(v * PX) for v in (SIDE, TALL - low - 12, WIDE - 2 * SIDE, low)))
     foot.name = "Conditions"
-    _say(foot.text_frame, slide.footer, 18, SOFT)
+    _say(foot.text_frame, slide.footer, FOOT, SOFT)
     page.notes_slide.notes_text_frame.text = slide.notes or f"{slide.sentence}\n{slide.footer}"
 
 

@@ -24,7 +24,7 @@ from app.talk.slide import Slide
 
 POINTS = 18  # 24 of the slide's 720 lines
 MARKERS = {
-    "circle": XL_MARKER_STYLE.CIRCLE, "square": XL_MARKER_STYLE.SQUARE, "diamond": XL_MARKER_STYLE.DIAMOND, "triangle-up": XL_MARKER_STYLE.TRIANGLE,
+    "circle": XL_MARKER_STYLE.CIRCLE, "square": XL_MARKER_STYLE.SQUARE, "diamond": XL_MARKER_STYLE.DIAMOND, "diamond-wide": XL_MARKER_STYLE.DIAMOND, "triangle-up": XL_MARKER_STYLE.TRIANGLE,
     "star": XL_MARKER_STYLE.STAR, "x": XL_MARKER_STYLE.X, "x-thin": XL_MARKER_STYLE.X, "cross": XL_MARKER_STYLE.PLUS, "triangle-down": XL_MARKER_STYLE.TRIANGLE,
 }  # fmt: skip
 

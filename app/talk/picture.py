@@ -95,7 +95,8 @@ async def _drawn(slides: Sequence[Slide], wanted: Sequence[tuple[int, str, How]]
 
 async def _opened(window: Any, page: Path, ready: str) -> Any:
     tab = await window.create_tab(page.as_uri())
-    while not await _value(tab, f"document.readyState === 'complete' && ({ready})"):
+    there = f"location.protocol === 'file:' && document.readyState === 'complete' && ({ready})"  # a new tab is complete, and empty
+    while not await _value(tab, there):
         await asyncio.sleep(0.05)
     return tab
 

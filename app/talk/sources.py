@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import tradeoff_points
-from app.runs import store, view_of
+from app.runs import row_of, store, view_of
 from app.talk import story
 from app.talk.slide import Slide
 from core.errors import BadInput
@@ -15,7 +15,13 @@ AT_MOST = 500
 
 
 def of_run(run: str) -> list[Slide]:
-    """The slides of a run. BadInput where it has recorded nothing yet."""
+    """The slides of a run. BadInput where there is no such run, or it has recorded nothing yet."""
+    try:
+        row_of(run)
+    except BadInput:
+        raise BadInput(
+            f"a talk needs a run that is here, `demo`, or NETWORK,DATASET; got {run!r}, which is none; `python -m core runs` lists them"
+        ) from None
     view = view_of(run)
     if not view.epochs or not len(view.alive):
         raise BadInput(

@@ -25,7 +25,8 @@ FEW = 3  # epochs that make a line
 APART = 11.0  # percent of a stage that its name is high, on a slide
 LAYERS = 7  # bars that stand legibly below each other
 DETAILS = ((13, "convolution"), (30, "block"), (10**9, "stage"))  # (blocks up to, how closely the tree is drawn)
-LEGEND = "Bars: what lives of each layer. Dashed and crossed: dead. The trunk is the skip path."
+LEGEND, TRUNK = "Bars: what lives of each layer. Dashed and crossed: dead.", " The trunk is the skip path."
+TWO_LINES = 180  # letters of a sentence above a tree, which must not be drawn smaller than its texts can be read
 AGAINST = {"macs": "MACs", "params": "parameters", "ms": "milliseconds", "times": "measured speed"}
 CUTS = {
     "exact": "Cut out, and proved", "approximate": "Cut out, approximately", "nothing-removed": "Nothing was removed",
@@ -151,7 +152,7 @@ def _dense(view: RunView) -> Slide:
         "dense",
         title,
         sentence,
-        f"{LEGEND}\n{conditions.run_line(view)}",
+        _legend(view),
         _notes(view, sentence, "Space plays the training."),
         espalier=_tree(view, 0),
     )
@@ -192,15 +193,12 @@ def _cut(view: RunView) -> Slide:
         + (f", {sentences.percent(final_accuracy(accuracy), 1)} fine-tuned." if accuracy.get("finetuned") else ".")
     )
     proved = f"{numbers} {said.partition(' over ')[0].rstrip('.')}."  # how many inputs stands in the notes
-    sentence = (
-        proved if verdict == "exact" else brief(said if verdict == "nothing-removed" else f"{said} {numbers}", 260)
-    )
-    footer = f"{LEGEND}\n{conditions.run_line(view)}"
+    told = proved if verdict == "exact" else said if verdict == "nothing-removed" else f"{said} {numbers}"
     return Slide(
         "cut",
         CUTS.get(verdict, "The cut"),
-        sentence,
-        footer,
+        brief(told, TWO_LINES),
+        _legend(view),
         _notes(view, numbers, said),
         espalier=_tree(view, view.newest_epoch),
         still=True,
@@ -214,8 +212,8 @@ def tree_of(view: RunView) -> Slide:
     return Slide(
         "espalier",
         title,
-        said,
-        f"{LEGEND}\n{conditions.run_line(view)}",
+        brief(said, TWO_LINES),
+        _legend(view),
         _notes(view, said),
         espalier=_tree(view, view.newest_epoch),
     )
@@ -248,11 +246,11 @@ def _levels(view: RunView) -> list[Slide]:
 
 def _layers(view: RunView) -> list[Slide]:
     speed = view.measured()
-    if not speed or not speed.get("layers"):
+    if not speed or not speed.get("layers") or speed["promised"] <= 1:  # where nothing was cut, nothing was bought
         return []
     frame = layer_frame(speed["layers"]).drop(columns=["reason", "numbers"], errors="ignore")
     spec = speed_charts.speed_layers(frame, LAYERS)
-    told = f"{speed['measured']:.2f} × as fast ({speed['low']:.2f} to {speed['high']:.2f}) where the MACs promised {speed['promised']:.2f} ×."
+    told = f"{speed['measured']:.2f} × as fast (quartiles {speed['low']:.2f} to {speed['high']:.2f}) where the MACs promised {speed['promised']:.2f} ×."
     drawn = f"Drawn: {LAYERS} of {len(frame)} layers." if len(frame) > LAYERS else ""
     footer = f"{conditions.speed_line(speed)} {drawn}\n{conditions.run_line(view)}"
     notes = _notes(view, sentences.speed(speed), spec["alt"])
@@ -267,6 +265,12 @@ def _layers(view: RunView) -> list[Slide]:
             native="bars",
         )
     ]
+
+
+def _legend(view: RunView) -> str:
+    """The footer of a tree: what its signs mean, and of which run it is."""
+    has_blocks = any(site["kind"] == "block" for site in view.sites)
+    return f"{LEGEND}{TRUNK if has_blocks else ''}\n{conditions.run_line(view)}"
 
 
 def _tree(view: RunView, epoch: int) -> dict[str, Any]:

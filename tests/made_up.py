@@ -1,6 +1,7 @@
 """A run that trains only in appearance: its structure is real, its history drawn. For what a screen costs, and when it is drawn."""
 
 import threading
+import time
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class MadeUp:
         config = with_settings(
             preset("digits-sss").config, {"network": network, "epochs": 2 * BEHIND, "measure_every": 0}
         )
-        self.store, self.name = store, new_run(store, config)
+        self.store, self.name = store, new_run(store, config, foreground=True)  # a queued one would be trained
         happens = Training(config, None, None, Controls(())).run(resume=False)
         self.started, self.done = next(happens), next(e for e in happens if isinstance(e, ev.EpochDone))
         self.recorder = Recorder(RunFolder(store.root / self.name))
@@ -31,7 +32,8 @@ class MadeUp:
         self.total = sum(site["total"] for site in self.started.sites)
         self.death = np.random.default_rng(0).integers(20, 4 * BEHIND, self.total)
         self.epoch, self.ended, self.seconds = 0, threading.Event(), seconds
-        store.claim(self.name, *home.identity())
+        while not store.claim(self.name, *home.identity()):
+            time.sleep(0.2)
         store.set_state(self.name, "running")
         for _ in range(behind + 1):
             self.write()

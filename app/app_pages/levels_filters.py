@@ -38,7 +38,7 @@ def filters(run: str) -> None:
             if drawn:
                 scale = max(2, LARGEST // max(drawn[0].shape[1:]))
                 sheet = kernel_sheet(drawn, scale, SHEET_ACROSS)
-                st.image(sheet, width=sheet.shape[1])
+                st.image(sheet, alt=title, width=sheet.shape[1])
         theme.kpi_row(alike_tiles(first["alike"]))
         st.caption(_estimator(first, kernels, told["epoch"]))
 

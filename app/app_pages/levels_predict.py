@@ -59,7 +59,8 @@ def _number() -> dict[str, Any]:
 def _seen(told: dict[str, Any]) -> None:
     """The image as the levels get it."""
     truth = "" if told["label"] is None else f"test image {told['index']}: {told['class_names'][told['label']]}"
-    st.image(picture(np.array(told["pixels"], "u1"), 8), caption=truth or "as the network sees it", width=LOOK)
+    shown = truth or "as the network sees it"
+    st.image(picture(np.array(told["pixels"], "u1"), 8), caption=shown, alt=shown, width=LOOK)
 
 
 def _show(told: dict[str, Any]) -> None:

@@ -66,8 +66,9 @@ def _show(answer: dict[str, Any]) -> None:
     said, truth = names[answer["said"]], names[answer["label"]]
     image, looks, bars = st.columns([1, 1, 3], vertical_alignment="center")
     pixels = np.array(answer["pixels"], "u1")
-    image.image(picture(pixels, 8), caption=f"test image {answer['index']}: {truth}", width=150)
-    looks.image(picture(np.array(answer["attribution"]), 8), caption="where it looks (integrated gradients)", width=150)
+    shown, looked = f"test image {answer['index']}: {truth}", "where it looks (integrated gradients)"
+    image.image(picture(pixels, 8), caption=shown, alt=shown, width=150)
+    looks.image(picture(np.array(answer["attribution"]), 8), caption=looked, alt=looked, width=150)
     right = "right" if said == truth else f"wrong, it is {truth}"
     with bars:
         st.markdown(

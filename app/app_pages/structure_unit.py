@@ -64,7 +64,7 @@ def _kernel(told: dict[str, Any]) -> None:
     shown, look = kernel_pictures(slices, told["reads_image"])
     scale = max(2, SIDE // shown[0].shape[1]) if len(shown) == 1 else max(2, 21 // max(shown[0].shape[1:]))
     sheet = kernel_sheet(shown, scale, 8)
-    st.image(sheet, width=min(260, sheet.shape[1]))
+    st.image(sheet, alt="the kernels of this filter", width=min(260, sheet.shape[1]))
     zeros = f"; {told['zeros']:,} of {told['weights']:,} weights exactly 0" if told["zeros"] else ""
     fewer = f" (the largest {len(slices)} of {told['of']})" if len(slices) < told["of"] else ""
     st.caption(
@@ -89,16 +89,15 @@ def kernel_pictures(slices: np.ndarray, reads_image: bool) -> tuple[list[np.ndar
 def _feature(told: dict[str, Any]) -> None:
     behind = f"behind its norm {told['behind'].rpartition('.')[2]}" if told["behind"] else "as the layer gives it"
     image, says = st.columns(2)
-    image.image(
-        picture(np.array(told["pixels"], "u1"), 8), caption=f"image {told['index']}: {told['label']}", width=128
-    )
+    shown = f"image {told['index']}: {told['label']}"
+    image.image(picture(np.array(told["pixels"], "u1"), 8), caption=shown, alt=shown, width=128)
     field = np.array(told["map"])
     if told["largest"] == 0:
         says.markdown("It says **0** everywhere.")
     elif field.size == 1:
         says.metric("it says", f"{told['mean']:.3g}")
     else:
-        says.image(picture(field, 8), caption="feature map", width=128)
+        says.image(picture(field, 8), caption="feature map", alt="feature map", width=128)
     wide = " × ".join(map(str, told["side"]))
     st.caption(
         f"{behind.capitalize()}, {wide}, before ReLU: orange up to {told['largest']:.3g}, blue below 0; after epoch {told['epoch']}."

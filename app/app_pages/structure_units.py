@@ -156,7 +156,7 @@ def _unrecorded(run: str) -> None:
         if told["kernels"]:
             kernels = np.array(told["kernels"])
             sheet = kernel_sheet(list(kernels), max(2, KERNEL // max(kernels.shape[2:])), 10)
-            st.image(sheet, width=sheet.shape[1], caption="kernels 0 to " + str(len(kernels) - 1) + ", row by row" + (", as colours, grey is 0" if kernels.shape[1] == 3 else "; orange positive, blue negative"))  # fmt: skip
+            st.image(sheet, alt="kernels, row by row", width=sheet.shape[1], caption="kernels 0 to " + str(len(kernels) - 1) + ", row by row" + (", as colours, grey is 0" if kernels.shape[1] == 3 else "; orange positive, blue negative"))  # fmt: skip
         height = structure_charts.mosaic_height(len(norms))
         parts.picking(
             spec, key=f"mosaic-{site}", height=height, on_picked=lambda click: _pick(site, click["customdata"])

@@ -155,5 +155,7 @@ def test_the_chart_library_travels_once_a_session_and_again_where_a_page_has_los
     tab.goto("/live?run=demo")
     expect(tab.locator(".st-key-card-accuracy .js-plotly-plot")).to_be_visible()
     assert sum(received) > 1_500_000 > opened("Structure", "survival")
+    before = len(received)  # a figure that Structure still had to draw may be the first to miss it
     tab.evaluate("() => { delete window.Plotly; window.plotlyComing = false; }")
-    assert opened("Live", "accuracy") > 1_500_000
+    opened("Live", "accuracy")
+    assert sum(received[before:]) > 1_500_000

@@ -23,6 +23,7 @@ LOOKS = {"light": "Light", "dark": "Dark"}
 KINDS = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf", "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation", "html": "text/html"}  # fmt: skip
 MADE = "files-made"
 """Session state: of each figure or talk the newest file that a job wrote, by the job's key: (name, bytes, what it is of)."""
+MOST = 16 << 20  # bytes of made files that a session keeps: the newest; an older one is made again when it is asked for
 
 
 def files(slide: Slide, *, key: str, table: pd.DataFrame | None = None) -> None:
@@ -77,8 +78,7 @@ def made_by(
         return
     if jobs.begun(job):
         if (document := jobs.take(job)) is not None:
-            made = Path(document["file"]).read_bytes()
-            st.session_state.setdefault(MADE, {})[job] = (name, made, st.session_state[f"{job}-wanted"])
+            _keep(job, (name, Path(document["file"]).read_bytes(), st.session_state[f"{job}-wanted"]))
         shutil.rmtree(st.session_state.pop(f"{job}-folder"), ignore_errors=True)
         st.rerun()
     kept = st.session_state.get(MADE, {}).get(job)
@@ -102,6 +102,15 @@ def made_by(
         st.rerun()
     if failed:
         st.error(f"{failed[0].upper()}{failed[1:]}", icon=":material/error:")
+
+
+def _keep(job: str, made: tuple[str, bytes, int]) -> None:
+    """Keep a file as the newest, and as many before it as there is room for."""
+    files = st.session_state.setdefault(MADE, {})
+    files.pop(job, None)
+    files[job] = made
+    while sum(len(content) for _, content, _ in files.values()) > MOST and len(files) > 1:
+        files.pop(next(iter(files)))
 
 
 def _mark(slides: list[Slide], options: tuple[str, ...]) -> int:

@@ -24,7 +24,7 @@ AT_MOST = 500
 SOURCES = {"ours": "My runs", "recorded": "Recorded evidence", "paper": "The papers' points"}
 COSTS = {"macs": "MACs", "params": "Parameters", "speed": "Measured speed"}
 SCALES = {"linear": "Linear", "log": "Log"}
-CHART, POINT, BRUSHED = "chart-tradeoff", "tradeoff-point", "tradeoff-brushed"
+CHART, POINT, BRUSHED, BRUSH = "chart-tradeoff", "tradeoff-point", "tradeoff-brushed", "brush"
 SVG = "tradeoff-svg"
 COLUMNS = {
     "label": "point", "source": "from", "role": "role", "n": "n", "accuracy": "test accuracy", "macs": "MACs left", "params": "params left",
@@ -96,7 +96,7 @@ def _figure(table: pd.DataFrame, cost: str, log: bool) -> None:
             with_frontier = st.toggle("Frontier", value=True, key="frontier", bind="query-params")
             fade = st.toggle("Fade the points it beats", key="fade", bind="query-params", disabled=not with_frontier)
         envelope = tradeoff_points.frontier(table, axis) if with_frontier and axis in table else []
-        picked, brushed = _picked(table), st.session_state.get(BRUSHED)
+        picked, brushed = _picked(table), _brush()
         spec = tradeoff_charts.tradeoff(
             table, axis, log=log, envelope=envelope, fade=fade and with_frontier, picked=picked
         )
@@ -152,13 +152,26 @@ def _select(table: pd.DataFrame, key: str) -> None:
             select(run=row["runs"][0], level=None if level is None else int(level), epoch=None, site=None, unit=None)
 
 
+def _brush() -> list[str] | None:
+    """The keys of the brushed points, in the address and, when a page change has cleared that, in the session; None: all."""
+    if BRUSH in st.query_params:
+        st.session_state[BRUSHED] = st.query_params.get_all(BRUSH)
+    elif st.session_state.get(BRUSHED):
+        st.query_params[BRUSH] = st.session_state[BRUSHED]
+    return st.session_state.get(BRUSHED)
+
+
 def _brushed() -> None:
     """What was brushed fills the table; an empty brush shows all again."""
-    st.session_state[BRUSHED] = list(st.session_state[CHART].selected or []) or None
+    _set_brush(list(st.session_state[CHART].selected or []))
 
 
-def _show_all() -> None:
-    st.session_state[BRUSHED] = None
+def _set_brush(keys: list[str]) -> None:
+    st.session_state[BRUSHED] = keys or None
+    if keys:
+        st.query_params[BRUSH] = keys
+    else:
+        st.query_params.pop(BRUSH, None)
 
 
 def _conditions(table: pd.DataFrame, axis: str, place: tuple[Any, ...] | None) -> str:
@@ -235,7 +248,7 @@ def _table(table: pd.DataFrame, axis: str, brushed: Sequence[str] | None) -> Non
     )
     with theme.card("What each point cost", counted + said, key="costs"):
         if few:
-            st.button("Show all", key="show-all", icon=":material/select_all:", type="tertiary", on_click=_show_all)
+            st.button("Show all", key="show-all", icon=":material/select_all:", type="tertiary", on_click=_set_brush, args=([],))
         columns = [
             name
             for name in COLUMNS

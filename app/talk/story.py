@@ -136,18 +136,23 @@ def _own_key(view: RunView, table: pd.DataFrame) -> str | None:
 
 
 def _dense(view: RunView) -> Slide:
+    """The network as it begins: whole, or, where it began in another's shape, with what lives of it."""
     layout = view.layout
     blocks, units = (
         sum(s["total"] for s in view.sites if s["kind"] in kinds)
         for kinds in (("block",), ("filter", "neuron", "group"))
     )
+    living = int(view.alive[0].sum())
+    whole = living == view.alive.shape[1]
     words = [
+        "" if whole else f"{living} of {sentences.plural(view.alive.shape[1], 'unit')} alive from the first step",
         sentences.plural(blocks, "residual block") if blocks else "",
         f"{sentences.plural(units, 'unit')} that may leave" if view.learns_structure() and units else "",
         f"{sentences.amount(layout['params'])} parameters", f"{sentences.amount(layout['macs'])} MACs an image",
     ]  # fmt: skip
     sentence = f"{sentences.listing([word for word in words if word], 4)}."
-    title = f"{shown(layout['network'])} on {view.started['config']['dataset']}, before training"
+    begins = "before training" if whole else "as it begins"
+    title = f"{shown(layout['network'])} on {view.started['config']['dataset']}, {begins}"
     return Slide(
         "dense",
         title,

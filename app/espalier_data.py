@@ -197,11 +197,11 @@ def _stages(view: RunView, alive: dict[str, np.ndarray]) -> list[dict[str, Any]]
 def _note(stage: dict[str, Any]) -> str:
     if "channels" not in stage:
         return "behind the stages"
-    return (
-        f"{stage['channels']} channels · {stage['size']}×{stage['size']}"
-        if stage["size"] > 1
-        else f"{stage['channels']} wide"
-    )
+    if not stage["channels"]:  # every block appends some
+        return f"{stage['size']}×{stage['size']}"
+    if stage["size"] == 1:
+        return f"{stage['channels']} wide"
+    return f"{stage['channels']} channels · {stage['size']}×{stage['size']}"
 
 
 def _shown(view: RunView, site: str) -> bool:

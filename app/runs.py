@@ -214,11 +214,21 @@ class RunView:
         return {s["site"]: self.values[:, s["offset"]] for s in self.sites if s["kind"] == "block"}
 
     def table(self) -> pd.DataFrame:
-        """One row an epoch: losses, accuracies, MACs left."""
+        """One row an epoch: losses, accuracies, MACs left: an estimate, after the cut what was counted."""
+        return self.kept("table", self._table)
+
+    def _table(self) -> pd.DataFrame:
         columns = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "macs", "seconds"]
-        return self.kept(
-            "table", lambda: pd.DataFrame([{c: e[c] for c in columns} for e in self.epochs], columns=columns)
-        )
+        table = pd.DataFrame([{c: e[c] for c in columns} for e in self.epochs], columns=columns)
+        if len(table) and (counted := self.macs_counted()) is not None:
+            table.loc[table.index[-1], "macs"] = counted
+        return table
+
+    def macs_counted(self) -> float | None:
+        """MACs of an image in the cut network; None before the cut, and where levels leave instead."""
+        if self.result is None or self.result.get("levels"):
+            return None
+        return float(self.result["macs_per_image"]["compact"])
 
     def _phases(self) -> list[dict[str, Any]]:
         return self.started["config"]["phases"] if self.started else []

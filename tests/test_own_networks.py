@@ -145,13 +145,52 @@ class Gated(nn.Module):
         return self.last(x * torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean((2, 3), keepdim=True))))))
 
 
+def test_following_a_dense_network_finds_its_blocks_and_stages():
+    """PeleeNet's own outline is the oracle: two ways a dense layer, a transition a stage. Its stem is followed as a stage's beginning."""
+    made = build("peleenet", num_classes=10, in_channels=3, image_size=64)
+    stages = [
+        [(b.skip, b.convs) for b in blocks] for _, blocks in described(made, torch.zeros(1, 3, 64, 64)).outline.stages
+    ]
+    theirs = [[(b.skip, b.convs) for b in blocks] for _, blocks in outline_of(made).stages]
+    assert [stages[0][-len(theirs[0]) :], *stages[1:]] == theirs
+
+
+class Inception(nn.Module):
+    """Three ways side by side, a pool before one of them; then a way beside its own input."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(1, 8, 3, padding=1)
+        self.near, self.narrow, self.far = nn.Conv2d(8, 4, 1), nn.Conv2d(8, 2, 1), nn.Conv2d(2, 6, 3, padding=1)
+        self.pooled, self.more = nn.Conv2d(8, 2, 1), nn.Conv2d(12, 12, 3, padding=1)
+        self.scores = nn.Linear(24, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        wide = [self.near(x), self.far(torch.relu(self.narrow(x))), self.pooled(nn.functional.max_pool2d(x, 3, 1, 1))]
+        x = torch.relu(torch.cat(wide, 1))
+        return self.scores(torch.cat([x, torch.relu(self.more(x))], 1).mean((2, 3)))
+
+
+def test_ways_of_a_concatenation_are_drawn_side_by_side_and_a_reader_loses_its_share_of_each():
+    network = Inception().eval()
+    found = described(network, torch.zeros(1, 1, 8, 8))
+    assert [[(b.skip, b.convs) for b in blocks] for _, blocks in found.outline.stages] == [
+        [("way", ("near",)), ("way", ("narrow", "far")), ("way", ("pooled",)), ("concat", ("more",))]
+    ]
+    shares = {"near": 4 / 12, "far": 6 / 12, "pooled": 2 / 12}
+    assert found.reads["more"] == pytest.approx(shares)
+    assert found.reads["scores"] == pytest.approx({name: share / 2 for name, share in shares.items()} | {"more": 0.5})
+    assert found.reads["far"] == {"narrow": 1.0}
+
+
 def test_a_gate_is_drawn_beside_the_trunk_and_starves_nobody():
     """Squeeze-and-excitation: a gate that dies leaves the MACs of its readers alone. Inside a residual block it is a part of it."""
     found = described(Gated().eval(), torch.zeros(1, 1, 8, 8))
     assert [[(b.skip, b.convs) for b in blocks] for _, blocks in found.outline.stages] == [
         [("gate", ("squeeze", "excite"))]
     ]
-    assert found.reads == {"first": "", "squeeze": "", "excite": "squeeze", "last": ""}
+    assert found.reads == {"first": {}, "squeeze": {}, "excite": {"squeeze": 1.0}, "last": {}}
     inside = described(zoo.small("mobilenet_v3").eval(), torch.zeros(zoo.example_shape("mobilenet_v3"))).outline
     residual = [block for _, stage in inside.stages for block in stage if block.skip == "identity"]
     assert any(len(block.convs) > 3 for block in residual)
@@ -164,7 +203,7 @@ def test_the_running_macs_follow_what_a_layer_reads(home):
     whole = remaining(layout, alive)
     assert sum(macs for macs, _ in whole.values()) == layout["macs"]
     fewer = remaining(layout, alive | {"hidden/neuron": 5, "body.0.first/filter": 4})
-    ratio = {path: fewer[path][0] / whole[path][0] for path in whole}
+    ratio = {path: round(fewer[path][0] / whole[path][0], 9) for path in whole}
     assert {path: r for path, r in ratio.items() if r < 1} == {
         "body.0.first": 0.5, "body.0.second": 0.5, "hidden": 0.25, "scores": 0.25,
     }  # fmt: skip

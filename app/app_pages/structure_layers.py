@@ -73,10 +73,12 @@ def layers(view: RunView, epoch: int) -> None:
     """The card."""
     table = view.kept("layers", lambda: layer_table(view, epoch), of=epoch)
     left, dense = table["MACs"].sum(), table["MACs dense"].sum()
-    final = view.result is not None and epoch == view.newest_epoch
+    counted = view.macs_counted() if epoch == view.newest_epoch else None
+    remain = f"{sentences.percent((left if counted is None else counted) / dense)} of the MACs remain"
+    apart = counted is not None and abs(left - counted) > 0.005 * dense
     sentence = (
-        f"{sentences.plural(int(table['dead'].sum()), 'layer')} of {len(table)} {'left' if final else 'would leave'} whole; "
-        f"{sentences.percent(left / dense)} of the MACs remain{'' if final else ' (estimated)'}."
+        f"{sentences.plural(int(table['dead'].sum()), 'layer')} of {len(table)} {'would leave' if counted is None else 'left'} whole; "
+        f"{remain}{' (estimated)' if counted is None else '; layer by layer, estimates' if apart else ''}."
     )
     path = (selection().get("site") or "").partition("/")[0]
     rows = [i for i, layer in enumerate(table["path"]) if layer == path][:1]

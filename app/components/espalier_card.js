@@ -2,7 +2,7 @@
 
 const SKIPS = {
   identity: "identity skip", pad: "padded skip", projection: "1×1 projection on the skip", none: "no skip",
-  concat: "its input goes on beside what it adds (concatenation)", gate: "a gate: its input goes on, multiplied by what it gives",
+  concat: "its input goes on beside what it adds (concatenation)", way: "one of several ways side by side (concatenation)", gate: "a gate: its input goes on, multiplied by what it gives",
 };
 
 function card(view, slot, bar, unit) {
@@ -34,7 +34,7 @@ function card(view, slot, bar, unit) {
 function fate(view, paper, slot, now, epoch) {
   const { block } = slot;
   if (now.dead) {
-    const on = { none: "", concat: "; its input goes on without it", gate: "; its input goes on without it" }[slot.skip] ?? "; the skip carries the signal";
+    const on = { none: "", concat: "; its input goes on without it", way: "; the other ways go on without it", gate: "; its input goes on without it" }[slot.skip] ?? "; the skip carries the signal";
     const why = slot.blocks.length > 1 ? "" : `: ${cause(now, block)}`;
     element(paper, "p", { class: "alarm" }, `† died at epoch ${deathOf(view, slot, epoch)}${why}${on}`);
   } else if (now.dying) element(paper, "p", { class: "alarm" }, now.fading ? `▼ dying: factor at ${percent(Math.abs(now.factor) / now.start)} of its start` : `▼ dying: lost ${now.lost} of ${now.total} in ${LOST_EPOCHS} epochs`);

@@ -120,11 +120,19 @@ function cost(view, limb, epoch) {
   const dead = state(view, limb.block, epoch).dead;
   let inputs = limb.block.skip === "none" && limb.before ? keptOut(view, limb.before, epoch) : 1;
   return limb.block.convs.map((conv) => {
+    if (conv.reads) inputs = 1 - Object.entries(conv.reads).reduce((lost, [path, share]) => lost + share * (1 - living(view, path, epoch)), 0);
     const outputs = conv.site ? (at(view.alive[conv.site], epoch) ?? conv.total) / conv.total : 1;
     const share = dead ? 0 : inputs * outputs;
     inputs = outputs;
     return { macs: (conv.macs ?? 0) * share, params: (conv.params ?? 0) * share };
   });
+}
+
+// Living share of the outputs of a layer, by whichever site of it is watched.
+function living(view, path, epoch) {
+  const site = ["filter", "neuron", "group"].map((kind) => `${path}/${kind}`).find((name) => view.alive[name]);
+  const conv = site && view.limbs.flatMap((limb) => limb.block.convs).find((one) => one.path === path);
+  return conv ? (at(view.alive[site], epoch) ?? conv.total) / conv.total : 1;
 }
 
 function keptOut(view, limb, epoch) {

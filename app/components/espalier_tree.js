@@ -38,8 +38,9 @@ function build(view) {
   for (const stage of history.stages) {
     const head = {
       rule: element(svg, "path", { class: "stage-rule" }),
-      name: element(svg, "text", { class: "stage-name" }, view.detail === "stage" ? "" : stage.name),
-      note: element(svg, "text", { class: "soft" }, stage.note ?? ""),
+      name: element(svg, "text", { class: "stage-name" }),
+      note: element(svg, "text", { class: "soft" }),
+      words: [view.detail === "stage" ? "" : stage.name, stage.note ?? ""],
       foot: element(svg, "text", { class: "soft" }),
       slots: [],
     };
@@ -166,6 +167,7 @@ function place(view) {
       x += slot.width;
     });
     stage.width = x - from;
+    title(stage, stage.width + (index < view.stages.length - 1 ? between : 40));
     put(stage.rule, { d: `M${round(from + 2)} ${head - 3}H${round(x - 2)}` });
     put(stage.name, { x: round(from + 2), y: 16 });
     put(stage.note, { x: round(from + 2), y: 34 });
@@ -179,6 +181,13 @@ function place(view) {
   put(view.imageText, { x: round(view.from - 18), y: trunkY + 31, "text-anchor": "start" });
   fan(view);
   put(view.classText, { x: round(view.to + 34), y: trunkY + 31, "text-anchor": "end" });
+}
+
+// A stage's name and note, as much as there is room for: its number alone, and no note, where it is narrow.
+function title(stage, room) {
+  const [name, note] = stage.words;
+  stage.name.textContent = 7.4 * name.length <= room ? name : name.replace("Stage ", "");
+  stage.note.textContent = 6.4 * note.length <= room ? note : "";
 }
 
 // Names thin out when they would touch.

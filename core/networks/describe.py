@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-# concat: the input goes on beside what is appended; gate: it goes on, multiplied by what the branch gives
-Skip = Literal["identity", "pad", "projection", "concat", "gate", "none"]
+# concat: the input goes on beside what is appended; way: other ways go on beside it; gate: the input goes on, multiplied
+Skip = Literal["identity", "pad", "projection", "concat", "way", "gate", "none"]
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,14 @@ class OwnDescription:
     """What is known of a person's own network, which does not describe itself; kept in its `OWN` attribute.
 
     `remake(seed)` gives the network anew, its first weights drawn from that seed. `left`: layers that carry no factor, and why.
-    `reads`: by layer, the layer that it alone reads, or "". `input_shape`: (C, H, W) of one image.
+    `reads`: by layer, of what share of the channels that it reads another layer alone decides (`core.structure.outlining.readers`).
+    `input_shape`: (C, H, W) of one image.
     """
 
     structures: tuple[Structure, ...]
     outline: Outline
     left: dict[str, str]
-    reads: dict[str, str]
+    reads: dict[str, dict[str, float]]
     input_shape: tuple[int, ...]
     remake: Callable[[int], Any]
 
@@ -105,7 +106,7 @@ class Conv:
     ``site`` is where its units live: filters or neurons, or conv groups where the network learns those; None for shortcut
     convolutions and for the class scores.
     ``macs`` are multiply-accumulates for one image; ``params`` are its own weights and biases, norms not counted.
-    ``reads`` is the layer whose outputs alone it reads, "" where there are several or none; None: the one before it.
+    ``reads``: layers whose outputs it reads, each with its share of what is read; the rest lives always; None: all is the layer's before it.
     """
 
     path: str
@@ -117,7 +118,7 @@ class Conv:
     size: int
     macs: int
     params: int
-    reads: str | None = None
+    reads: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Stage:
-    """The blocks that share a number of channels (at their output) and a side ``size`` in pixels."""
+    """The blocks that share a side ``size`` in pixels and a number of channels (at their output; 0: each appends some)."""
 
     name: str
     path: str

@@ -31,7 +31,7 @@ def layout(name: str, network: nn.Module, in_channels: int, image_size: int) -> 
 
     def conv(path: str, with_site: bool = True, label: str = "") -> Conv:
         made = _conv(path, network.get_submodule(path), outputs[path], groups.get(path))
-        reads = own.reads.get(path, "") if own else None
+        reads = own.reads.get(path, {}) if own else None
         return replace(made, site=made.site if with_site else None, label=label or made.label, reads=reads)
 
     def block(seen: BlockOutline, label: str) -> Block:
@@ -43,8 +43,11 @@ def layout(name: str, network: nn.Module, in_channels: int, image_size: int) -> 
     stages = []
     for number, (path, seen) in enumerate(outline.stages, 1):
         blocks = tuple(block(one, f"{number}.{i}") for i, one in enumerate(seen, 1))
-        last = conv(seen[-1].convs[-1])
-        stages.append(Stage(f"Stage {number}", path, last.total, last.size, blocks))
+        wide = [one for one, made in zip(seen, blocks, strict=True) if made.skip != "gate"] or list(seen)
+        ends = [conv(one) for one in wide[-1].convs]
+        last = next((one for one in reversed(ends) if one.size > 1), ends[-1])  # a block may end in a gate's vector
+        channels = 0 if wide[-1].skip in ("concat", "way") else last.total
+        stages.append(Stage(f"Stage {number}", path, channels, last.size, blocks))
     stem = tuple(conv(path) for path in outline.stem)
     head = tuple(conv(path, with_site=path != outline.head[-1]) for path in outline.head)
     convs = [*stem, *(c for stage in stages for b in stage.blocks for c in b.convs), *head]

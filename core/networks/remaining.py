@@ -26,7 +26,9 @@ def remaining(layout: dict[str, Any], alive: dict[str, int]) -> dict[str, tuple[
             if after is not None and _in_groups(after):
                 outputs *= _outputs(after, alive)  # a dead conv group reads nothing
             if conv.get("reads") is not None:  # a person's own network: what it reads was followed
-                chain = _outputs(by_path[conv["reads"]], alive) if conv["reads"] else 1.0
+                chain = 1.0 - sum(
+                    share * (1.0 - _outputs(by_path[path], alive)) for path, share in conv["reads"].items()
+                )
             read = 1.0 if _in_groups(conv) else chain  # a conv group has inputs of its own
             share = 0.0 if dead else min(read, _inputs(conv, alive)) * outputs
             left[conv["path"]] = (conv["macs"] * share, conv["params"] * share)

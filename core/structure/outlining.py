@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -15,20 +16,20 @@ from core.structure.residuals import Residual, drawn, is_called_once, meets, res
 from core.structure.sites import layers, norms_behind
 from core.structure.trace import Example, trace
 from core.structure.values import Flow, Op, bases
+from core.structure.ways import ways
 
 
 @dataclass(frozen=True)
 class Described:
     """What a network of this project says of itself, found by following another one.
 
-    `left`: layers where no filter can be learned by a factor, and why; the lasso may still reach them. `reads`: by layer, the
-    layer whose units alone it reads, all of them; "" where there is none such.
+    `left`: layers where no filter can be learned by a factor, and why; the lasso may still reach them. `reads`: see `readers`.
     """
 
     structures: list[Structure]
     outline: Outline
     left: dict[str, str]
-    reads: dict[str, str]
+    reads: dict[str, dict[str, float]]
 
 
 def described(model: nn.Module, example: Example) -> Described:
@@ -36,7 +37,8 @@ def described(model: nn.Module, example: Example) -> Described:
     flow = provenance(trace(model, example), {}, {})
     calls = {site: ops for site, ops in layers(flow).items() if drawn(ops[0].module or flow.traced.module(ops[0].node))}
     order = [site.rpartition("/")[0] for site in calls]
-    blocks = {block.convs[0]: block for block in residuals(flow)}
+    found = residuals(flow)
+    blocks = {block.convs[0]: block for block in (*found, *ways(flow, found))}
     names = block_names(order, list(blocks.values()))
     sites, left = filters(flow, calls)
     for first, block in blocks.items():
@@ -48,21 +50,25 @@ def described(model: nn.Module, example: Example) -> Described:
     return Described(structures, drawing(flow, calls, order, blocks, names), left, readers(flow, calls))
 
 
-def readers(flow: Flow, calls: dict[str, list[Op]]) -> dict[str, str]:
-    """By layer, the other layer whose units, and no others that meet them, are all that it reads."""
+def readers(flow: Flow, calls: dict[str, list[Op]]) -> dict[str, dict[str, float]]:
+    """By layer, of what share of the channels that it reads another layer alone decides whether they live.
+
+    Channels that several layers meet in, the network's input and the layer's own (a depthwise one's) belong to nobody.
+    """
     labels = Labels()
     for op in flow.ops:
         follow(labels, op, [val for value in op.inputs for val in bases(value)])
-    units = {
-        site.rpartition("/")[0]: labels.of[ops[0].index].clone().apply_(labels.root) for site, ops in calls.items()
-    }
+    owners: dict[int, set[str]] = {}
+    for site, ops in calls.items():
+        for label in labels.of[ops[0].index].tolist():
+            owners.setdefault(labels.root(label), set()).add(site.rpartition("/")[0])
     found = {}
     for site, ops in calls.items():
         path = site.rpartition("/")[0]
         vals = [val for op in ops for value in op.inputs for val in bases(value)]
-        read = torch.cat([torch.zeros(0, dtype=torch.long), *(labels.take(val).apply_(labels.root) for val in vals)])
-        feeding = [other for other, own in units.items() if bool(torch.isin(own, read).any())]
-        found[path] = feeding[0] if len(feeding) == 1 and feeding[0] != path else ""
+        read = [owners.get(labels.root(label), set()) for val in vals for label in labels.take(val).tolist()]
+        counts = Counter(next(iter(mine)) for mine in read if len(mine) == 1)
+        found[path] = {other: count / len(read) for other, count in counts.items() if other != path}
     return found
 
 
@@ -143,7 +149,10 @@ def block_names(order: list[str], blocks: list[Residual]) -> dict[str, str]:
 def drawing(
     flow: Flow, calls: dict[str, list[Op]], order: list[str], blocks: dict[str, Residual], names: dict[str, str]
 ) -> Outline:
-    """Stem, stages of equal size, head: layers outside residual blocks stand for themselves."""
+    """Stem, stages of one side in pixels (a gate is of the stage that it multiplies; vectors: of one width), head.
+
+    Layers outside blocks stand for themselves.
+    """
     shapes = {site.rpartition("/")[0]: ops[0].shape for site, ops in calls.items()}
     inner = {path for block in blocks.values() for path in (*block.convs[1:], block.shortcut) if path}
     steps = [path for path in order if path not in inner]
@@ -156,14 +165,15 @@ def drawing(
     stages: list[tuple[tuple[int, ...], list[BlockOutline]]] = []
     for path in steps[first:tail]:
         block = blocks.get(path)
-        last = block.convs[-1] if block else path
-        size = tuple(shapes[last][1:])
+        inside = [shapes[conv] for conv in (block.convs if block else (path,))]
+        last = next((shape for shape in reversed(inside) if len(shape) > 2), inside[-1])  # a block may end in a gate's vector
+        size = tuple(last[2:] or last[1:])
         made = (
             BlockOutline(names[path], block.skip, block.convs, block.shortcut)
             if block
             else BlockOutline(path, "none", (path,))
         )
-        if not stages or stages[-1][0] != size:
+        if not stages or (stages[-1][0] != size and made.skip != "gate"):
             stages.append((size, []))
         stages[-1][1].append(made)
     return Outline(

@@ -47,11 +47,12 @@ def natural_side(network: str) -> int:
 
 
 def candidates(tensors: Mapping[str, Tensor], shown: int = 6) -> list[Candidate]:
-    """The best matches first, at most `shown`; BadInput where classes and channels cannot be told."""
+    """The best matches first, at most `shown`, none without a layer in common; BadInput where classes and channels cannot be told."""
     classes, channels = classes_and_channels(tensors)
     theirs = layers_of(tensors)
     found = [_best(name, dict(tensors), theirs, classes, channels) for name in NAMES]
-    ranked = sorted(filter(None, found), key=lambda one: (-one.fits, -one.share))  # those alike stay in order of names
+    alike = [one for one in found if one is not None and one.share > 0]
+    ranked = sorted(alike, key=lambda one: (-one.fits, -one.share))  # those alike stay in order of names
     return ranked[:shown]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,16 +63,30 @@ def in_words(renamed: Mapping[str, str], shown: int = 3) -> str:
 
 
 def classes_and_channels(tensors: Mapping[str, Tensor], name: str = "the weights") -> tuple[int, int]:
-    """How many classes the last linear layer tells apart, and how many channels the first convolution takes."""
+    """How many classes the last linear layer tells apart, and how many channels the first convolution takes.
+
+    Of a perceptron: how many square images its first layer's inputs are, one or three. Raises BadInput where neither can be told.
+    """
     convs, linears = ([t for t in tensors.values() if t.dim() == axes] for axes in (4, 2))
-    if not convs or not linears:
-        what = "a linear layer (a tensor of 2 axes)" if convs else "a convolution (a tensor of 4 axes)"
+    if not linears:
+        what = "a linear layer (a tensor of 2 axes)"
         raise BadInput(f"{name} must hold {what}, to tell classes and channels; got none; pass a whole state_dict")
-    if list(tensors) == sorted(tensors):  # no order to go by: images have fewer channels than any layer inside
-        inputs = {t.shape[1] for t in linears}
-        last = [t for t in linears if t.shape[0] not in inputs] or linears
-        return last[-1].shape[0], min(t.shape[1] for t in convs)
-    return linears[-1].shape[0], convs[0].shape[1]
+    first, last = linears[0], linears[-1]
+    if list(tensors) == sorted(tensors):  # no order to go by: what one layer gives another takes
+        taken, given = {t.shape[1] for t in linears}, {t.shape[0] for t in linears}
+        last = next((t for t in reversed(linears) if t.shape[0] not in taken), last)
+        first = next((t for t in linears if t.shape[1] not in given), first)
+        convs = sorted(convs, key=lambda t: t.shape[1])  # images have fewer channels than any layer inside
+    if convs:
+        return last.shape[0], convs[0].shape[1]
+    inputs = first.shape[1]
+    channels = next((c for c in (1, 3) if inputs % c == 0 and math.isqrt(inputs // c) ** 2 == inputs // c), None)
+    if channels is None:
+        raise BadInput(
+            f"{name} must hold a convolution (a tensor of 4 axes), or a first linear layer that takes the pixels of one or three "
+            f"square images, to tell classes and channels; got one that takes {inputs} numbers; pass a whole state_dict"
+        )
+    return last.shape[0], channels
 
 
 def _key(path: str, leaf: str) -> str:

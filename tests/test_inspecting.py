@@ -38,7 +38,7 @@ def strange(network, file):
     return file
 
 
-@pytest.mark.parametrize(("name", "channels", "side"), [("lenet", 1, 8), ("resnet20", 3, 32)])
+@pytest.mark.parametrize(("name", "channels", "side"), [("lenet", 1, 8), ("resnet20", 3, 32), ("mlp", 1, 28), ("mlp", 1, 8)])
 def test_weights_are_told_to_be_of_the_network_they_come_from(name, channels, side):
     network = build(name, num_classes=7, in_channels=channels, image_size=side)
     best = candidates(network.state_dict())[0]
@@ -51,6 +51,11 @@ def test_weights_of_another_network_fit_none_and_the_nearest_says_how_near():
     found = candidates(network.state_dict())
     assert not any(one.fits for one in found) and found[0].share < 1
     assert found[0].network.startswith("resnet20") and "layers have the shape of one of its" in found[0].reason
+
+
+def test_weights_without_a_layer_of_any_network_here_have_no_candidate():
+    other = nn.Sequential(nn.Flatten(), nn.Linear(784, 301), nn.ReLU(), nn.Linear(301, 10))
+    assert candidates(other.state_dict()) == []
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -97,7 +102,7 @@ def test_a_file_cut_short_or_without_a_network_is_refused(tmp_path):
     (tmp_path / "short.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes()[:-40])
     assert "damaged or cut short" in belongs(str(tmp_path / "short.safetensors"))["refused"]
     save_file({"w": torch.zeros(3)}, tmp_path / "w.safetensors")
-    assert "must hold a convolution" in belongs(str(tmp_path / "w.safetensors"))["refused"]
+    assert "must hold a linear layer" in belongs(str(tmp_path / "w.safetensors"))["refused"]
     told = belongs(str(tmp_path / "whole.safetensors"))
     assert told["kind"] == "weights" and not any(one["fits"] for one in told["candidates"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 import random
 import re
@@ -289,6 +290,17 @@ def test_classes_and_channels_are_read_from_the_tensors(name):
             assert classes_and_channels(order) == (classes, channels)
     with pytest.raises(BadInput, match=r"x must hold a linear layer \(a tensor of 2 axes\), .*; got none"):
         classes_and_channels({"a": torch.ones(1, 1, 3, 3)}, "x")
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 32)])
+def test_a_perceptron_tells_its_channels_by_the_pixels_it_takes(channels, side):
+    widths = [channels * side * side, 300, 100, 10]
+    theirs = {f"{k}.weight": torch.ones(out, into) for k, (into, out) in enumerate(itertools.pairwise(widths))}
+    backwards = {f"{3 - k}.weight": tensor for k, tensor in enumerate(theirs.values())}
+    for order in (theirs, dict(sorted(backwards.items()))):
+        assert classes_and_channels(order) == (10, channels)
+    with pytest.raises(BadInput, match=r"x must hold a convolution .* or a first linear layer .*; got one that takes 700 numbers"):
+        classes_and_channels({"a": torch.ones(10, 700)}, "x")
 
 
 def test_a_match_is_told_in_words():

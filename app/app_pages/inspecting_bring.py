@@ -177,13 +177,19 @@ def _ask(upload: Upload) -> None:
     st.rerun()
 
 
-def _chosen(upload: Upload, told: dict[str, Any]) -> Brought:
-    """The file with the network, the data set and the normalisation that a person chose."""
+def _chosen(upload: Upload, told: dict[str, Any]) -> Brought | None:
+    """The file with the network, the data set and the normalisation that a person chose; None where no network here can be its own."""
     source = Brought(str(upload.path), upload.name)
     if told["kind"] == "compact":
         st.caption("A compact file of Espalier: it brings its own graph, its input and its certificate.")
         return source
     likely = {one["network"]: one for one in told["candidates"]}
+    if not likely:
+        st.warning(
+            f"{_held(told)} No built-in network has a layer of these shapes: bring the network's own code, on the command line (below).",
+            icon=":material/help:",
+        )
+        return None
     first, second, third = st.columns([3, 3, 2], vertical_alignment="top")
     with first:
         network = st.selectbox(
@@ -243,9 +249,13 @@ def _network_label(name: str, likely: dict[str, Any]) -> str:
     return f"{name}: {'fits' if likely[name]['fits'] else sentences.percent(likely[name]['share']) + ' alike'}"
 
 
+def _held(told: dict[str, Any]) -> str:
+    return f"The file holds {sentences.plural(told['tensors'], 'tensor')}, {told['params']:,} numbers, {told['classes']} classes."
+
+
 def _why(name: str, likely: dict[str, Any], told: dict[str, Any]) -> str:
     """Why the network was proposed, or that it is unlikely."""
-    held = f"The file holds {sentences.plural(told['tensors'], 'tensor')}, {told['params']:,} numbers, {told['classes']} classes."
+    held = _held(told)
     if name not in likely:
         return f"{held} Its shapes are less like {name}'s than those of the networks listed first."
     reason = likely[name]["reason"]

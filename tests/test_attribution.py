@@ -200,18 +200,28 @@ def test_integrated_gradients_sum_to_the_scores_difference_within_the_delta_that
 
 def test_grad_cam_is_maps_weighted_by_their_mean_gradient():
     network, x, _ = smooth()
-    found, path = grad_cam(network, x[:1], 3)
+    found, path = grad_cam(network, x[:1], 3, "two")
     assert path == "two"
     maps = network.two(network.act(network.one(x[:1]))).detach().requires_grad_()
     network.head(network.act2(maps).flatten(1))[0, 3].backward()
     weights = maps.grad.numpy()[0].mean(axis=(1, 2))
     wanted = sum(weight * map_ for weight, map_ in zip(weights, maps.detach().numpy()[0], strict=True))
     np.testing.assert_allclose(found.numpy(), wanted, atol=1e-12)
-    assert grad_cam(network, x[:1], 3, "one")[1] == "one" and grad_cam(network, x[:1], 3, "gone")[1] == "two"
+
+
+def test_grad_cam_is_taken_where_the_map_tells_places_apart():
+    layers = [nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(2, 2, 2, 2), nn.Conv2d(2, 2, 2, 2), nn.Flatten()]
+    for side, last in ((16, "2"), (8, "1"), (4, "0")):  # maps of 16, 16 and 16 positions; the next ones have 4
+        network = nn.Sequential(*layers, nn.Linear(2 * (side // 4) ** 2, 3)).double()
+        assert grad_cam(network, draw(1, 1, side, side), 0)[1] == last
+        assert grad_cam(network, draw(1, 1, side, side), 0, "gone")[1] == last
+    small = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1), nn.Flatten(), nn.Linear(18, 3)).double()
+    assert grad_cam(small, draw(1, 1, 3, 3), 0)[1] == "1"  # no map has so many: the last
+    assert grad_cam(small, draw(1, 1, 3, 3), 0, "0")[1] == "0"
 
 
 def test_a_dead_block_is_passed_over_and_a_network_without_maps_is_refused_in_a_sentence(thinned):
-    assert last_convolution(thinned.double(), draw(1, 1, 8, 8), 0) == "stage3.1.conv2"
+    assert last_convolution(thinned.double(), draw(1, 1, 16, 16), 0) == "stage3.1.conv2"
     with pytest.raises(BadInput, match=r"Grad-CAM needs a convolution that gives a map .* take integrated gradients"):
         grad_cam(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).double(), draw(1, 1, 3, 4), 0)
 

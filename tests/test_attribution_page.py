@@ -216,7 +216,7 @@ def test_a_person_is_told_what_cannot_be_measured_sees_where_a_network_looks_and
     )  # its record keeps the last weights alone
     expect(refused).to_be_visible()
     expect(tab.locator(".looks img").first).to_be_visible()
-    expect(tab.get_by_role("columnheader", name="compact")).to_be_visible()
+    expect(tab.get_by_role("columnheader", name="compact")).to_have_count(2)  # of each measure
     tab.goto("/attribution?run=demo&site=stage2.1.conv1/filter")
     figure = tab.locator(".st-key-card-kept .js-plotly-plot").first
     expect(figure).to_be_visible()

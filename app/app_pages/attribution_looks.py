@@ -24,7 +24,7 @@ from app.runs import control_of, row_of, store, view_of
 MAX_IMAGES = 4
 ROWS = (("integrated", "integrated gradients"), ("cam", "Grad-CAM"))
 SIDE, SMALL = 116, 88  # pixels of a drawn map, and where there are more networks than MANY
-MANY = 5
+MANY, ABREAST = 5, 4  # networks beyond which maps are small, and up to which the maps of both measures stand in one row
 FULL = 0.995  # quantile of all shown sizes that is drawn in full colour
 STYLE = """<style>
 .looks { overflow-x: auto } .looks table { border-collapse: collapse; font-size: 12.5px; color: var(--tile-soft) }
@@ -84,7 +84,7 @@ def show(told: dict[str, Any]) -> None:
     """The maps, their scale, the numbers behind."""
     names = names_of(told)
     limits = {key: limit_of(told, key) for key, _ in ROWS}
-    side = SIDE if len(names) <= MANY else SMALL
+    side = SIDE if len(names) <= 3 or ABREAST < len(names) <= MANY else SMALL
     st.html(f'{STYLE}<div class="looks" style="--side: {side}px">{_grid(told, names, limits)}{_legend(limits)}</div>')
     if told["note"]:
         st.caption(told["note"])
@@ -106,18 +106,26 @@ def limit_of(told: dict[str, Any], key: str) -> float:
 
 
 def _grid(told: dict[str, Any], names: list[str], limits: dict[str, float]) -> str:
-    """A table: two rows an image, a column for each network."""
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in ("image", "", *names))
+    """A table: a row an image with the maps of both measures, or, of many networks, a row for each measure."""
+    abreast = len(names) <= ABREAST
+    measures = "".join(f'<th scope="colgroup" colspan="{len(names)}">{called}</th>' for _, called in ROWS)
+    above = f"<tr><td></td>{measures}</tr>" if abreast else ""
+    columns = ("image", *names, *names) if abreast else ("image", "", *names)
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
     body = ""
     for image in told["shown"]:
-        for place, (key, called) in enumerate(ROWS):
-            first = f'<td rowspan="2">{_seen(told, image)}</td>' if place == 0 else ""
-            first += f'<th scope="row">{called.replace(" ", "<br>")}</th>'
+        parts_of_row = []
+        for key, called in ROWS:
             cells = "".join(
                 _cell(row, name, key, called, limits[key]) for row, name in zip(image["networks"], names, strict=True)
             )
-            body += f"<tr{' class=first' if place == 0 else ''}>{first}{cells}</tr>"
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            parts_of_row.append(cells if abreast else f'<th scope="row">{called.replace(" ", "<br>")}</th>{cells}')
+        if abreast:
+            body += f"<tr class=first><td>{_seen(told, image)}</td>{''.join(parts_of_row)}</tr>"
+        else:
+            first, second = parts_of_row
+            body += f'<tr class=first><td rowspan="2">{_seen(told, image)}</td>{first}</tr><tr>{second}</tr>'
+    return f"<table><thead>{above}<tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _seen(told: dict[str, Any], image: dict[str, Any]) -> str:
@@ -183,6 +191,6 @@ def _conditions(told: dict[str, Any]) -> str:
     return (
         f"After epoch {told['epoch']}. Integrated gradients: baseline the mean image, {told['steps']} steps; their sums are off by at most "
         f"{sentences.percent(worst, 1)} of the mean difference of the scores. "
-        "Grad-CAM at the last convolution that counts, named below each map with its size, drawn larger; signed (the paper leaves out what is below 0); maps of fewer than 16 positions are not compared. "
+        "Grad-CAM at the last convolution that counts and has 16 positions or more (where there is one), named below each map with its size, drawn larger; signed (the paper leaves out what is below 0); maps of fewer than 16 positions are not compared. "
         "In units of the class score (logit): integrated gradients a pixel, Grad-CAM a position of that layer."
     )

@@ -3,7 +3,7 @@
 Integrated gradients (Sundararajan et al., ICML 2017): the gradient of the score, averaged along the straight line from a
 baseline image to the image, times their difference; the attributions sum to the difference of the scores.
 Grad-CAM (Selvaraju et al., ICCV 2017, equations 1 and 2, without the last ReLU, so that what speaks against stays): the maps
-of the last convolution, each weighted by the mean gradient of the score over its positions, summed.
+of the last convolution whose map tells places apart, each weighted by the mean gradient of the score over its positions, summed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from core.errors import BadInput
 
+PLACES = 16  # positions of a map that tells where, 4 x 4
 
 def integrated_gradients(network: nn.Module, image: Tensor, target: int, *, steps: int = 32) -> tuple[Tensor, float]:
     """Attribution of class `target`'s score to every pixel: (H, W), summed over channels; the baseline is 0. And its delta.
@@ -46,7 +47,7 @@ def enlarged(cam: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def last_convolution(network: nn.Module, image: Tensor, target: int, wanted: str = "") -> str:
-    """Path of the convolution that runs last of those with more than one position and an effect on the score.
+    """Path of the convolution that runs last of those with PLACES positions and an effect on the score; else, with more than one.
 
     A dead block still runs in a network that was not cut: nothing of it reaches the score, so it is passed over. BadInput where
     none is left.
@@ -74,9 +75,14 @@ def last_convolution(network: nn.Module, image: Tensor, target: int, wanted: str
     wide = [(path, output) for path, output in maps if output.requires_grad and output[0, 0].numel() > 1]
     if wide and score.requires_grad:
         gradients = torch.autograd.grad(score, [output for _, output in wide], allow_unused=True)
-        count = [path for (path, _), g in zip(wide, gradients, strict=True) if g is not None and bool(g.any())]
+        count = [
+            (path, output[0, 0].numel())
+            for (path, output), g in zip(wide, gradients, strict=True)
+            if g is not None and bool(g.any())
+        ]
         if count:
-            return wanted if wanted in count else count[-1]
+            telling = [path for path, places in count if places >= PLACES]
+            return wanted if wanted in dict(count) else (telling or [count[-1][0]])[-1]
     raise BadInput(
         "Grad-CAM needs a convolution that gives a map of more than one position and has an effect on the score; "
         "this network has none; take integrated gradients"

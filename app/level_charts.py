@@ -219,28 +219,65 @@ def _costs(frame: pd.DataFrame) -> list[str]:
 
 def cost_sentence(frame: pd.DataFrame, consensus: Mapping[str, float | None], alone: pd.DataFrame) -> str:
     """Core against full level, what asking all gives, and what training apart gave."""
-    core, full = frame.iloc[0], frame.iloc[-1]
-    fast = (
-        f"measures {core['measured']:.2f} × as fast (quartiles {core['low']:.2f}-{core['high']:.2f})"
-        if core["n"]
-        else "was not timed"
-    )
-    if core["macs"] > 0.99 and core["weights"] < 0.99:
-        words = f"The core keeps {sentences.percent(core['weights'])} of the weights, but scattered: it computes as much as the full level and {fast}. It"
+    core = frame.iloc[0]
+    fast = f"measures {_fast(core)}" if core["n"] else "was not timed"
+    if _scattered(core):
+        words = f"{_size(core)} and {fast}. It"
     else:
         words = f"The core does {sentences.percent(core['macs'])} of the full level's MACs and {fast}. It"
-    words += f" answers right on {sentences.percent(core['accuracy'], 1)}"
-    words += (
-        f" where the full level does on {sentences.percent(full['accuracy'], 1)}"
-        if core["task"] == full["task"]
-        else f" ({core['task']}), the full level on {sentences.percent(full['accuracy'], 1)} ({full['task']})"
-    )
+    words += f" answers right on {_against(frame)}"
     known = [f"{name} {sentences.percent(value, 1)}" for name, value in consensus.items() if value is not None]
     words += f"; all levels asked together: {sentences.listing(known)}" if known else ""
     for row in alone.to_dict("records"):
         nested = float(frame.loc[frame["level"] == row["level"], "accuracy"].iloc[0])
         words += f"; level {level_name(row['level'], len(frame))} trained alone, {sentences.points(row['accuracy'] - nested)} against nested"
     return f"{words}. One seed."
+
+
+def accuracy_sentence(frame: pd.DataFrame, consensus: Mapping[str, float | None]) -> str:
+    """What the core answers and what it takes, against the full level, and what asking all gives."""
+    core = frame.iloc[0]
+    takes = (
+        f"{sentences.percent(core['weights'])} of the weights"
+        if _scattered(core)
+        else f"{sentences.percent(core['macs'])} of the MACs"
+    )
+    known = [f"{name} {sentences.percent(value, 1)}" for name, value in consensus.items() if value is not None]
+    asked = f" All levels asked together: {sentences.listing(known)}." if known else ""
+    return f"With {takes} the core answers right on {_against(frame)}.{asked}"
+
+
+def speed_sentence(frame: pd.DataFrame) -> str:
+    """How fast the core is, against what its MACs promise."""
+    core = frame.iloc[0]
+    if not core["n"]:
+        return "The levels were not timed."
+    if _scattered(core):
+        return f"{_size(core)}, and measures {_fast(core)}."
+    why = "" if core["measured"] >= 0.9 / core["macs"] else " Small levels are bound by memory, not by arithmetic."
+    return f"The core measures {_fast(core)} where its MACs promise {1 / core['macs']:.2f} ×.{why}"
+
+
+def _scattered(core: pd.Series) -> bool:
+    """Whether a level is made of single weights, so that it computes as much as the full one."""
+    return bool(core["macs"] > 0.99 and core["weights"] < 0.99)
+
+
+def _size(core: pd.Series) -> str:
+    return f"The core keeps {sentences.percent(core['weights'])} of the weights, but scattered: it computes as much as the full level"
+
+
+def _fast(core: pd.Series) -> str:
+    return f"{core['measured']:.2f} × as fast (quartiles {core['low']:.2f}-{core['high']:.2f})"
+
+
+def _against(frame: pd.DataFrame) -> str:
+    """`99.2 % where the full level does on 99.4 %`."""
+    core, full = frame.iloc[0], frame.iloc[-1]
+    mine, whole = (sentences.percent(row["accuracy"], 1) for row in (core, full))
+    if core["task"] == full["task"]:
+        return f"{mine} where the full level does on {whole}"
+    return f"{mine} ({core['task']}), the full level on {whole} ({full['task']})"
 
 
 def level_lines(epochs: Sequence[Mapping[str, Any]]) -> Spec:

@@ -38,7 +38,9 @@ def strange(network, file):
     return file
 
 
-@pytest.mark.parametrize(("name", "channels", "side"), [("lenet", 1, 8), ("resnet20", 3, 32), ("mlp", 1, 28), ("mlp", 1, 8)])
+@pytest.mark.parametrize(
+    ("name", "channels", "side"), [("lenet", 1, 8), ("resnet20", 3, 32), ("mlp", 1, 28), ("mlp", 1, 8)]
+)
 def test_weights_are_told_to_be_of_the_network_they_come_from(name, channels, side):
     network = build(name, num_classes=7, in_channels=channels, image_size=side)
     best = candidates(network.state_dict())[0]

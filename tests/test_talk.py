@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from html.parser import HTMLParser
@@ -18,8 +19,9 @@ from test_pages import no_processes, page, words  # noqa: F401 (the fixture work
 
 from app.app_pages.files import csv, named
 from app.components.talk import talk_html
+from app.labels import Box
 from app.runs import view_of
-from app.talk import conditions, deck, deck_charts, picture, sources, story
+from app.talk import conditions, deck, deck_charts, deck_points, picture, sources, story
 from app.talk.__main__ import make, write
 from app.talk.slide import Slide, arranged, brief, read
 from app.talk.slide import write as written
@@ -27,6 +29,7 @@ from app.tradeoff_points import paper_points
 from app.tradeoff_words import sentence
 from core.errors import BadInput, WrongMoment
 
+A, C = (f"http://schemas.openxmlformats.org/drawingml/2006/{name}" for name in ("main", "chart"))
 NETWORK, DATASET = "resnet20-projection", "cifar10"  # the papers have points on it
 
 
@@ -174,6 +177,70 @@ def test_points_stay_points_in_powerpoint_hollow_named_and_with_their_bars():
     assert not deck_charts.fits(story.of_tradeoff(compared(), "macs", None, log=True)), (
         "a log axis is left to a picture"
     )
+
+
+def drawn(slide):
+    """The one chart of a slide in PowerPoint."""
+    show = Presentation(io.BytesIO(deck.deck([slide], "A talk", draw=a_picture)))
+    return next(shape.chart for shape in show.slides[0].shapes if shape.has_chart)
+
+
+def named_points(chart):
+    """By series, the names beside its points and on which side they stand."""
+    return {
+        series.name: [
+            (label.findall(f".//{{{A}}}t")[0].text, label.find(f"{{{C}}}dLblPos").get("val"))
+            for label in series._element.iter(f"{{{C}}}dLbl")
+        ]
+        for series in chart.plots[0].series
+    }
+
+
+def test_a_name_in_powerpoint_belongs_to_its_own_point_even_where_two_lie_on_one_place():
+    table = compared().iloc[:2].assign(accuracy=0.9, accuracy_low=0.9, accuracy_high=0.9, macs=[1.0, 1.0])
+    slide = story.of_tradeoff(table, "macs", None, picked="b")
+    names = {name: [text for text, _ in labels] for name, labels in named_points(drawn(slide)).items()}
+    assert {text for texts in names.values() for text in texts} <= {"dense", "cut"}
+    assert "dense" not in names["SSL"] and "cut" not in names["dense control" if "dense control" in names else "dense"]
+    assert names["SSL"] == ["cut"], "the selected point's name comes first"
+
+
+def test_names_in_powerpoint_keep_off_points_paths_and_each_other_where_they_can():
+    def at(x, y):
+        return [[(x, y)]]
+
+    side = deck_points.PLACES.index
+    assert deck_points._sides(at(100, 100), [["name"]], 400, 200, []) == {(0, 0): deck_points.PLACES[0]}
+    assert deck_points._sides(at(350, 100), [["a long name"]], 400, 200, []) == {(0, 0): deck_points.PLACES[1]}
+    right = [Box(110, 98, 200, 102)]  # a bar to the right, which a name covers only where nothing else is free
+    assert side(deck_points._sides(at(100, 100), [["name"]], 400, 200, right)[0, 0]) == 1
+    everywhere = [Box(0, 0, 400, 200)]
+    assert side(deck_points._sides(at(100, 100), [["name"]], 400, 200, everywhere)[0, 0]) == 0
+    crowd = [[(100.0, 100.0), (104.0, 100.0), (108.0, 100.0), (112.0, 100.0), (106.0, 100.0), (110.0, 100.0)]]
+    placed = deck_points._sides(crowd, [["name"] * 6], 400, 200, [])
+    assert 2 <= len(placed) < 6, "a name without room is left out"
+
+
+def test_level_lines_in_powerpoint_say_what_they_are_and_bars_lie_in_the_sheet():
+    trace = {
+        "mode": "markers+text", "name": "levels", "x": [1.0, 2.0], "y": [90.0, 80.0], "text": ["full", "core"],
+        "marker": {"symbol": "star", "color": ["#112233", "#445566"]}, "error_x": {"array": [0.0, 0.3], "arrayminus": [0.0, 0.2]},
+    }  # fmt: skip
+    rule = {"type": "line", "y0": 85.0, "y1": 85.0, "line": {"color": "#777777"}}
+    note = {"xref": "paper", "x": 1, "y": 85.5, "text": "average<br>85 %"}
+    figure = {"data": [trace], "layout": {"xaxis": {}, "yaxis": {}, "shapes": [rule], "annotations": [note]}, "alt": ""}
+    chart = drawn(Slide("levels", "Levels", "Said.", "Footer", figure=figure, native="points"))
+    names = named_points(chart)
+    assert names["path 1"] == [("average 85 %", "t")] and [text for text, _ in names["levels"]] == ["full", "core"]
+    assert not chart.has_legend, "one kind of point needs no legend"
+    plus, minus = (chart._chartSpace.xpath(f".//c:errBars/c:{side}//c:v/text()") for side in ("plus", "minus"))
+    assert (plus, minus) == (["0.0", "0.3"], ["0.0", "0.2"])
+    assert chart._chartSpace.xpath(".//c:errBars/c:plus//c:f/text()") == ["Sheet1!$C$7:$C$8"]
+    with zipfile.ZipFile(io.BytesIO(chart.part.chart_workbook.xlsx_part.blob)) as book:
+        cells = dict(
+            re.findall(r'<c r="([A-Z]+\d+)"[^>]*><v>([^<]*)</v>', book.read("xl/worksheets/sheet1.xml").decode())
+        )
+    assert (cells["C8"], cells["D8"], cells["A8"], cells["B8"]) == ("0.3", "0.2", "2", "80")
 
 
 def test_without_a_browser_it_says_what_to_install_and_what_works_all_the_same(demo, monkeypatch, tmp_path):

@@ -299,7 +299,9 @@ def test_a_perceptron_tells_its_channels_by_the_pixels_it_takes(channels, side):
     backwards = {f"{3 - k}.weight": tensor for k, tensor in enumerate(theirs.values())}
     for order in (theirs, dict(sorted(backwards.items()))):
         assert classes_and_channels(order) == (10, channels)
-    with pytest.raises(BadInput, match=r"x must hold a convolution .* or a first linear layer .*; got one that takes 700 numbers"):
+    with pytest.raises(
+        BadInput, match=r"x must hold a convolution .* or a first linear layer .*; got one that takes 700 numbers"
+    ):
         classes_and_channels({"a": torch.ones(10, 700)}, "x")
 
 

@@ -17,6 +17,7 @@ HOW = (
     "At once: validation accuracy in the epoch of the first death minus the epoch before; usual: the median change from one epoch to the next over the ten "
     "before it. Neither can be told apart from what else changed in that epoch. MACs: the share of the dense network's that these layers had, and still had just before."
 )
+STRENGTH = "strength then"
 POINTS = st.column_config.NumberColumn(format="%+.1f pp", width="small")
 COLUMNS = {
     "#": st.column_config.NumberColumn(width=36),
@@ -26,11 +27,11 @@ COLUMNS = {
     "by the end": POINTS,
     "gone since": st.column_config.Column(width=76),
     "took along": st.column_config.Column(width=96),
-    "came back": st.column_config.Column(width=128),
+    "came back": st.column_config.Column(width=112),
     "MACs when dense": st.column_config.NumberColumn("MACs, dense", format="percent", width="small"),
     "MACs just before": st.column_config.NumberColumn("just before", format="percent", width="small"),
 }
-ORDER = ("#", "what", "epoch", "took along", "came back", "gone since", "at once", "usual", "by the end", "MACs when dense", "MACs just before", "strength then")  # fmt: skip
+ORDER = ("#", "what", "epoch", "took along", "came back", "gone since", "at once", "usual", "by the end", "MACs when dense", "MACs just before", STRENGTH)  # fmt: skip
 
 
 def collapses(view: RunView) -> None:
@@ -44,8 +45,7 @@ def collapses(view: RunView) -> None:
         spec = structure_charts.collapse_timeline(report, view.table(), view.markers(), selection().get("site"))
         height = 150 + 34 * structure_charts.collapse_rows(report)
         picking(spec, key="chart-collapses", height=height, on_picked=_timeline_picked)
-        _table(view)
-        st.caption(HOW)
+        st.caption(f"{HOW}{_table(view)}")
         table_behind(lambda: collapse_table(report.collapses), key="table-collapses", figure=("Collapse report", spec))
 
 
@@ -54,10 +54,17 @@ def _timeline_picked(click: dict[str, Any]) -> None:
         select(site=click["customdata"], epoch=int(click["x"]), unit=None)
 
 
-def _table(view: RunView) -> None:
+def _table(view: RunView) -> str:
+    """The table; a strength that was the same at every collapse is not a column of it, but what this returns says, nor is the epoch
+    since which all is gone where nothing came back."""
     rows = view.collapses().collapses
     sites, epochs = [row.site for row in rows], [row.epoch for row in rows]
-    _choosable(collapse_table(rows), sites, epochs, key=f"collapse-table-{view.name}", config=COLUMNS, order=ORDER)
+    table = collapse_table(rows)
+    one = list(table[STRENGTH].unique()) if table[STRENGTH].nunique() == 1 else []
+    told = {*((STRENGTH,) if one else ()), *(("gone since",) if all(row.since == row.epoch for row in rows) else ())}
+    order = tuple(name for name in ORDER if name not in told)
+    _choosable(table, sites, epochs, key=f"collapse-table-{view.name}", config=COLUMNS, order=order)
+    return f" Strength at every collapse: {one[0].removeprefix('strength ')}." if one else ""
 
 
 def _thinned(view: RunView) -> None:

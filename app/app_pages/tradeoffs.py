@@ -248,7 +248,14 @@ def _table(table: pd.DataFrame, axis: str, brushed: Sequence[str] | None) -> Non
     )
     with theme.card("What each point cost", counted + said, key="costs"):
         if few:
-            st.button("Show all", key="show-all", icon=":material/select_all:", type="tertiary", on_click=_set_brush, args=([],))
+            st.button(
+                "Show all",
+                key="show-all",
+                icon=":material/select_all:",
+                type="tertiary",
+                on_click=_set_brush,
+                args=([],),
+            )
         columns = [
             name
             for name in COLUMNS

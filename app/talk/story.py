@@ -232,6 +232,10 @@ def _levels(view: RunView) -> list[Slide]:
     by = "weights" if is_masked(view.started["config"]["phases"][-1]["levels"]) else "macs"
     told = level_charts.cost_sentence(frame, consensus_of(result), nothing)
     slides = []
+    said = {
+        by: level_charts.accuracy_sentence(frame, consensus_of(result)),
+        "speed": level_charts.speed_sentence(frame),
+    }
     for cost, title in ((by, "Networks inside one another"), ("speed", "Every level, measured")):
         spec = level_charts.accuracy_against_cost(frame, consensus_of(result), nothing, nothing, cost, apart=0.2)
         for note in spec["layout"]["annotations"]:
@@ -244,7 +248,7 @@ def _levels(view: RunView) -> list[Slide]:
             continue
         footer = f"{conditions.run_line(view)}\n{conditions.speed_line(speed) or conditions.machine_line(view)}"
         slides.append(
-            Slide(f"levels-{cost}", title, brief(told, 260), footer, _notes(view, told), figure=spec, native="points")
+            Slide(f"levels-{cost}", title, brief(said[cost]), footer, _notes(view, told), figure=spec, native="points")
         )
     return slides
 

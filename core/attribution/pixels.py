@@ -16,6 +16,7 @@ from core.errors import BadInput
 
 PLACES = 16  # positions of a map that tells where, 4 x 4
 
+
 def integrated_gradients(network: nn.Module, image: Tensor, target: int, *, steps: int = 32) -> tuple[Tensor, float]:
     """Attribution of class `target`'s score to every pixel: (H, W), summed over channels; the baseline is 0. And its delta.
 

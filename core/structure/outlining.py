@@ -166,7 +166,9 @@ def drawing(
     for path in steps[first:tail]:
         block = blocks.get(path)
         inside = [shapes[conv] for conv in (block.convs if block else (path,))]
-        last = next((shape for shape in reversed(inside) if len(shape) > 2), inside[-1])  # a block may end in a gate's vector
+        last = next(
+            (shape for shape in reversed(inside) if len(shape) > 2), inside[-1]
+        )  # a block may end in a gate's vector
         size = tuple(last[2:] or last[1:])
         made = (
             BlockOutline(names[path], block.skip, block.convs, block.shortcut)

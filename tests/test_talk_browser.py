@@ -55,6 +55,20 @@ def test_a_speaker_takes_a_trade_off_with_the_papers_points_a_deck_and_a_story_t
     expect(stage).to_have_count(0)
     settled(tab)
 
+    tab.locator("section.slide.now h2").click()  # keys work in place too
+    tab.keyboard.press("ArrowLeft")
+    tab.wait_for_url("**slide=1*")
+    tab.keyboard.press("f")
+    expect(stage.get_by_role("heading", name="resnet20 on digits, before training")).to_be_visible()
+    tab.wait_for_url("**present=1*")
+    tab.keyboard.press("ArrowRight")
+    expect(stage.get_by_role("heading", name="What died, and when")).to_be_visible()
+    tab.wait_for_url("**slide=2*")
+    expect(stage).to_have_count(1)
+    tab.keyboard.press("Escape")
+    expect(stage).to_have_count(0)
+    settled(tab)
+
     tab.get_by_role("textbox", name="Slide 2").fill("Who fell, and when")
     tab.get_by_role("textbox", name="Slide 2").press("Enter")
     tab.wait_for_url("**titles=*")

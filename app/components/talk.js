@@ -32,7 +32,7 @@ function made(data) {
   root.view = view;
   view.stage = data.alone ? root : add(root, "dialog", { class: "stage", "aria-label": "The talk" });
   view.hall = data.alone ? root : add(view.stage, "div", { tabindex: -1 }); // what can fill the screen: a dialog itself cannot
-  view.inline = data.alone ? root : add(root, "div", {});
+  view.inline = data.alone ? root : add(root, "div", { class: "inline", tabindex: 0, role: "group", "aria-label": "The talk, slide by slide" });
   view.room = add(view.inline, "div", { class: "room" });
   view.steps = add(view.inline, "div", { class: "steps" });
   const button = (text, label, act) => {
@@ -50,7 +50,7 @@ function made(data) {
     document.addEventListener("keydown", (event) => key(view, event));
     whole(view, true);
   } else {
-    view.stage.addEventListener("keydown", (event) => key(view, event));
+    for (const place of [view.stage, view.inline]) place.addEventListener("keydown", (event) => key(view, event));
     view.stage.addEventListener("close", () => left(view));
   }
   root.addEventListener("pointermove", () => awake(view));
@@ -201,7 +201,11 @@ function key(view, event) {
     if (play) play.click();
     else go(view, view.at + 1);
     event.preventDefault();
-  } else if (event.key === "f" || event.key === "F") fullScreen(view);
+  } else if (event.key === "f" || event.key === "F") {
+    if (view.data.alone || view.stage.open) return fullScreen(view);
+    enter(view);
+    view.setTrigger("entered", view.at);
+  }
 }
 
 function whole(view, large) {

@@ -28,12 +28,14 @@ _mount = component("talk", css=STYLE, js=SCRIPT, isolate_styles=False)
 
 
 def talk(
-    slides: Sequence[Slide], *, key: str, at: int, present: bool, look: str, on_at: Callable[[], None], on_left: Callable[[], None]
+    slides: Sequence[Slide], *, key: str, at: int, present: bool, look: str, on_at: Callable[[], None], on_entered: Callable[[], None],
+    on_left: Callable[[], None],
 ) -> Any:  # fmt: skip
-    """Shows the slide `at`. ``result.at`` is the one that was walked to; ``result.left``, once, the one at which the whole screen was left."""
+    """Shows the slide `at`. ``result.at`` is the one that was walked to; ``result.entered`` and ``result.left``, once, those at which the
+    whole screen was entered (by its key) and left."""
     return _mount(
         key=key, data=_data(slides, look) | {"at": at, "open": present, "part": espalier.PART}, default={"at": at},
-        on_at_change=on_at, on_left_change=on_left,
+        on_at_change=on_at, on_entered_change=on_entered, on_left_change=on_left,
     )  # fmt: skip
 
 

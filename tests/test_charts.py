@@ -1,5 +1,7 @@
 """Chart builders, sentences and the glossary, tested as data."""
 
+import base64
+import io
 import json
 import math
 
@@ -7,9 +9,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from PIL import Image
 
 from app import charts, family_charts, glossary, sentences, speed_charts, tradeoff_charts
 from app.components.figure_parts import figure_html, thinned
+from app.picture_charts import pictures
 
 NUM_EPOCHS, NUM_SITES = 61, 20
 MARKERS = [{"epoch": 18, "label": "strength 0.01 → 0.02"}]
@@ -355,3 +359,22 @@ def test_the_solvers_figure_shows_every_solver_above_and_below_and_says_what_eac
         "The optimum has 3 of 8 rows at exactly zero: proximal ends within 6·10⁻¹³ of it with the same zeros; "
         "paper ends within 9·10⁻⁴ of it with none exactly zero."
     )
+
+
+def test_pictures_stand_side_by_side_as_large_as_they_fit_with_their_captions_below():
+    square, wide = np.zeros((8, 8, 3), "u1"), np.zeros((4, 16, 4), "u1")
+    spec = pictures([("", [("one", square), ("a caption of several words", wide)]), ("below", [("", square)])], "told")
+    images, notes = spec["layout"]["images"], spec["layout"]["annotations"]
+    assert [image["sizex"] / image["sizey"] for image in images] == pytest.approx([1, 4, 1])
+    assert images[0]["x"] == images[2]["x"] == 0 and images[1]["x"] > images[0]["x"] + images[0]["sizex"]
+    assert all(image["x"] + image["sizex"] <= spec["layout"]["xaxis"]["range"][1] for image in images)
+    words = {note["text"]: note for note in notes}
+    assert words["one"]["y"] >= images[0]["y"] + images[0]["sizey"] and words["below"]["y"] < images[2]["y"]
+    assert (
+        images[2]["y"] > words["one"]["y"]
+        and images[2]["y"] + images[2]["sizey"] <= spec["layout"]["yaxis"]["range"][0]
+    )
+    narrow = pictures([("", [("a caption of several words", square)] * 8)], "told")["layout"]["annotations"]
+    assert narrow[0]["text"].count("<br>") >= 2, "a caption is no wider than its column"
+    content = base64.b64decode(images[1]["source"].partition(",")[2])
+    assert Image.open(io.BytesIO(content)).size == (16, 4), "pixels are kept, the figure enlarges"

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
-from PIL import Image
 
 from app import attribution_words as words
 from app import sentences, theme
@@ -19,11 +16,13 @@ from app.app_pages.heat import BLUE, ORANGE, picture
 from app.app_pages.image_source import image_source
 from app.asking import answer, looking
 from app.level_words import level_name
+from app.picture_charts import Row, data_url, pictures
 from app.runs import control_of, row_of, store, view_of
 
 MAX_IMAGES = 4
 ROWS = (("integrated", "integrated gradients"), ("cam", "Grad-CAM"))
 SIDE, SMALL = 116, 88  # pixels of a drawn map, and where there are more networks than MANY
+LEAST = 8  # pixels from which a picture is enlarged by whole numbers
 MANY, ABREAST = 5, 4  # networks beyond which maps are small, and up to which the maps of both measures stand in one row
 FULL = 0.995  # quantile of all shown sizes that is drawn in full colour
 STYLE = """<style>
@@ -88,7 +87,9 @@ def show(told: dict[str, Any]) -> None:
     st.html(f'{STYLE}<div class="looks" style="--side: {side}px">{_grid(told, names, limits)}{_legend(limits)}</div>')
     if told["note"]:
         st.caption(told["note"])
-    parts.table_behind(lambda: table_of(told, names), key="table-looks")
+    parts.table_behind(
+        lambda: table_of(told, names), key="table-looks", figure=("Where does it look?", lambda: _as_figure(told, names, limits)), note=_conditions(told)
+    )  # fmt: skip
     st.caption(_conditions(told))
 
 
@@ -140,7 +141,7 @@ def _seen(told: dict[str, Any], image: dict[str, Any]) -> str:
 def _cell(row: dict[str, Any], name: str, key: str, called: str, limit: float) -> str:
     if row[key] is None:
         return f'<td><div class="none">{html.escape(row["cam_why"])}</div></td>'
-    drawn = picture(np.clip(np.array(row[key]) / (limit or 1.0), -1, 1), SIDE)
+    drawn = _map(row[key], limit, SIDE)
     like = row[f"{key}_like"]
     alike = "" if like is None else f"<br>like the first: ρ {like:.2f}".replace("-", sentences.MINUS)
     target = html.escape(row["names"][row["target"]])
@@ -160,9 +161,37 @@ def _cell(row: dict[str, Any], name: str, key: str, called: str, limit: float) -
 
 
 def _img(array: np.ndarray, alt: str) -> str:
-    out = io.BytesIO()
-    Image.fromarray(array).save(out, "PNG")
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}">'
+    return f'<img alt="{html.escape(alt)}" src="{data_url(array)}">'
+
+
+def _as_figure(told: dict[str, Any], names: list[str], limits: dict[str, float]) -> dict[str, Any]:
+    """The same maps as a figure, to leave as files: a row for each image, or, of many networks, for each image and measure."""
+    rows: list[Row] = []
+    for number, image in enumerate(told["shown"]):
+        seen = (
+            "your image"
+            if image["index"] is None
+            else f"test image {image['index']}: {told['class_names'][image['label']]}"
+        )
+        cells = [(seen, picture(np.array(image["pixels"], "u1"), LEAST))]
+        for key, called in ROWS:
+            cells += [
+                (
+                    f"{'' if number else f'{called}, {name}, '}says {row['names'][row['said']]}",
+                    _map(row[key], limits[key], LEAST),
+                )
+                for row, name in zip(image["networks"], names, strict=True)
+                if row[key] is not None
+            ]
+            if len(names) > ABREAST:
+                rows.append(("", cells))
+                cells = []
+        rows += [("", cells)] if cells else []
+    return pictures(rows, words.looks(told, names))
+
+
+def _map(values: list[list[float]], limit: float, at_least: int) -> np.ndarray:
+    return picture(np.clip(np.array(values) / (limit or 1.0), -1, 1), at_least)
 
 
 def _legend(limits: dict[str, float]) -> str:

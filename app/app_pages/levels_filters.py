@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from app import sentences, theme
+from app.app_pages import parts
 from app.asking import answer
 from app.level_words import level_name
+from app.picture_charts import pictures
 from app.pictures import kernel_sheet
 
 PAPER = {
@@ -33,14 +36,36 @@ def filters(run: str) -> None:
         theme.takeaway(alike_sentence(first["alike"]))
         kernels, level = np.array(first["kernels"]), np.array(first["level"])
         levels = len(told["bands"][0]["units"]["kept"])
-        for title, drawn in rows_of(kernels, level, levels):
+        rows = rows_of(kernels, level, levels)
+        sheets = [(title, _sheet(drawn)) for title, drawn in rows if drawn]
+        for title, drawn in rows:
             st.caption(title)
             if drawn:
-                scale = max(2, LARGEST // max(drawn[0].shape[1:]))
-                sheet = kernel_sheet(drawn, scale, SHEET_ACROSS)
+                sheet = dict(sheets)[title]
                 st.image(sheet, alt=title, width=sheet.shape[1])
+
+        def drawn_together() -> dict[str, Any]:
+            return pictures([(title, [("", sheet)]) for title, sheet in sheets], alike_sentence(first["alike"]))
+
+        parts.table_behind(
+            lambda: kernel_table(kernels, level),
+            key="table-filters",
+            figure=("The first filters, level by level", drawn_together),
+        )
         theme.kpi_row(alike_tiles(first["alike"]))
         st.caption(_estimator(first, kernels, told["epoch"]))
+
+
+def _sheet(drawn: list[np.ndarray]) -> np.ndarray:
+    return kernel_sheet(drawn, max(2, LARGEST // max(drawn[0].shape[1:])), SHEET_ACROSS)
+
+
+def kernel_table(kernels: np.ndarray, level: np.ndarray) -> pd.DataFrame:
+    """One row a weight as drawn, in [-1, 1] of its filter's largest, with the level that has it first."""
+    places = np.indices(kernels.shape).reshape(kernels.ndim, -1)
+    return pd.DataFrame({
+        **dict(zip(("filter", "channel", "y", "x"), places, strict=True)), "level": np.broadcast_to(level, kernels.shape).ravel(), "weight": kernels.ravel().round(4),
+    })  # fmt: skip
 
 
 def rows_of(kernels: np.ndarray, level: np.ndarray, levels: int) -> list[tuple[str, list[np.ndarray]]]:

@@ -260,12 +260,12 @@ def table_behind(
     config: dict[str, Any] | None = None,
     label: str = "",
     note: str = "",
-    figure: tuple[str, dict[str, Any]] | None = None,
+    figure: tuple[str, dict[str, Any] | Callable[[], dict[str, Any]]] | None = None,
     conditions: Callable[[], str] | None = None,
     slide: Callable[[], Slide] | None = None,
 ) -> None:
-    """The numbers of a figure and a note on them behind a button; made, and sent, only when it is pressed. With `figure` (title, spec) or
-    its `slide`, also as files; `conditions`: what the figure's numbers hold for, in lines, where that is not the selected run."""
+    """The numbers of a figure and a note on them behind a button; made, and sent, only when it is pressed. With `figure` (title, spec or what
+    makes it) or its `slide`, also as files; `conditions`: what the figure's numbers hold for, in lines, where that is not the selected run."""
     behind = st.popover(
         label or ("Table and files" if figure or slide else "Table"),
         type="tertiary",
@@ -282,7 +282,7 @@ def table_behind(
         if note:
             st.caption(note)
         if figure:
-            title, spec = figure
+            title, spec = figure[0], figure[1]() if callable(figure[1]) else figure[1]
             about = (conditions or of_selected_run)()
             files(
                 Slide(key, title, brief(spec["alt"]), about, f"{spec['alt']}\n{note}".strip(), figure=spec),

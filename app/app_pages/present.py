@@ -124,7 +124,16 @@ def _show(slides: list[Slide], look: str) -> None:
         key="talk",
     ):
         st.button("Present", key="start-talk", icon=":material/slideshow:", type="primary", on_click=_present)
-        talk(slides, key=TALK, at=_at(slides), present=whole, look=look, on_at=_walked, on_entered=_entered, on_left=_left)
+        talk(
+            slides,
+            key=TALK,
+            at=_at(slides),
+            present=whole,
+            look=look,
+            on_at=_walked,
+            on_entered=_entered,
+            on_left=_left,
+        )
 
 
 def _present() -> None:

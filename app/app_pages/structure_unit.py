@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from app import sentences, structure_charts, theme
 from app.app_pages import parts
 from app.app_pages.heat import picture
 from app.asking import answer
+from app.picture_charts import pictures
 from app.pictures import kernel_sheet
 from app.runs import RunView, view_of
 from app.selection import selected_number, selection
@@ -52,6 +54,9 @@ def unit(run: str) -> None:
                     _kernel(told["kernel"])
                 with right:
                     _feature(told["feature"])
+                    parts.table_behind(
+                        lambda: _pixels(told), key="table-unit", figure=(title, lambda: _drawn(title, told))
+                    )
         if place is not None:
             with last:
                 _history(view, site, number, epoch)
@@ -60,16 +65,41 @@ def unit(run: str) -> None:
 
 
 def _kernel(told: dict[str, Any]) -> None:
-    slices = np.array(told["slices"])
-    shown, look = kernel_pictures(slices, told["reads_image"])
-    scale = max(2, SIDE // shown[0].shape[1]) if len(shown) == 1 else max(2, 21 // max(shown[0].shape[1:]))
-    sheet = kernel_sheet(shown, scale, 8)
+    slices, sheet = np.array(told["slices"]), _sheet(told)
+    _, look = kernel_pictures(slices, told["reads_image"])
     st.image(sheet, alt="the kernels of this filter", width=min(260, sheet.shape[1]))
     zeros = f"; {told['zeros']:,} of {told['weights']:,} weights exactly 0" if told["zeros"] else ""
     fewer = f" (the largest {len(slices)} of {told['of']})" if len(slices) < told["of"] else ""
     st.caption(
         f"Kernel{fewer}: {look}. Norm {told['norm']:.3g}, largest weight {told['largest']:.3g}{zeros}; checkpoint after epoch {told['epoch']}."
     )
+
+
+def _sheet(told: dict[str, Any]) -> np.ndarray:
+    shown, _ = kernel_pictures(np.array(told["slices"]), told["reads_image"])
+    scale = max(2, SIDE // shown[0].shape[1]) if len(shown) == 1 else max(2, 21 // max(shown[0].shape[1:]))
+    return kernel_sheet(shown, scale, 8)
+
+
+def _drawn(title: str, told: dict[str, Any]) -> dict[str, Any]:
+    """Kernel, image and feature map as one figure."""
+    feature, field = told["feature"], np.array(told["feature"]["map"])
+    cells = [
+        ("kernel", _sheet(told["kernel"])),
+        (f"image {feature['index']}: {feature['label']}", picture(np.array(feature["pixels"], "u1"), 8)),
+    ]
+    if field.size > 1 and feature["largest"]:
+        cells.append((f"feature map, largest {feature['largest']:.3g}", picture(field, 8)))
+    return pictures(
+        [("", cells)], f"{title}: its kernel, a test image and what it says about it, orange for, blue below 0."
+    )
+
+
+def _pixels(told: dict[str, Any]) -> pd.DataFrame:
+    """The feature map, position by position, as drawn: in shares of its largest."""
+    field = np.atleast_2d(np.array(told["feature"]["map"], "f8"))
+    y, x = np.indices(field.shape).reshape(2, -1)
+    return pd.DataFrame({"y": y, "x": x, "says": (field.ravel() * told["feature"]["largest"]).round(6)})
 
 
 def kernel_pictures(slices: np.ndarray, reads_image: bool) -> tuple[list[np.ndarray], str]:
@@ -110,6 +140,10 @@ def _history(view: RunView, site: str, number: int, epoch: int) -> None:
     spec = structure_charts.unit_history(raw, own, epoch, view.noun(site))
     theme.takeaway(spec["alt"])
     parts.picking(spec, key=f"history-{site}", height=230)
+    table = pd.DataFrame({view.noun(site): raw, **({"effective norm": own} if own else {})}).rename_axis("epoch")
+    parts.table_behind(
+        table.round(5), key="table-history", figure=(f"{site.rpartition('/')[2]} {number} of {parts.short(site)}", spec)
+    )
 
 
 def company(view: RunView, site: str, number: int) -> str:

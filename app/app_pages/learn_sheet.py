@@ -6,6 +6,7 @@ import html
 
 import streamlit as st
 
+from app import theme
 from app.app_pages.learn_step import right_of, why_of
 from app.guard import guarded
 from app.lessons import LESSONS
@@ -30,9 +31,20 @@ PRINT = """
 """
 
 
+# On white paper a dark page is turned into a light one: lightness inverted, hues kept, pictures as they are.
+PRINT_DARK = """
+<style>
+@media print {
+  .stMainBlockContainer { filter: invert(1) hue-rotate(180deg); }
+  .stMainBlockContainer [data-testid="stImage"] img { filter: invert(1) hue-rotate(180deg); }
+}
+</style>
+"""
+
+
 def sheet() -> None:
     """What is wanted on it, then lesson after lesson."""
-    st.html(PRINT)
+    st.html(f"{PRINT}{PRINT_DARK}" if theme.is_dark() else PRINT)
     keys = [lesson.key for lesson in LESSONS]
     titles = {lesson.key: f"{number}. {lesson.title}" for number, lesson in enumerate(LESSONS, 1)}
     with st.container(horizontal=True, vertical_alignment="bottom", key="sheet-choices"):
@@ -40,7 +52,7 @@ def sheet() -> None:
         figures = st.toggle("Figures", value=True, key="sheet-figures", bind="query-params")
         answers = st.toggle("Answers at the end", key="sheet-answers", bind="query-params")
         st.caption(
-            "Print with the browser (Ctrl or ⌘ and P), in the light theme: navigation and buttons stay off the paper.",
+            "Print with the browser (Ctrl or ⌘ and P): navigation and buttons stay off the paper.",
             width="content",
         )
     shown = [lesson for lesson in LESSONS if chosen in ("all", lesson.key)]

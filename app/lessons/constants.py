@@ -219,7 +219,7 @@ def certificates() -> None:
             for r in sentences.certificate_rows(proof)
             if not r["what"].startswith(("same", "largest difference of"))
         ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, key=f"{KEY}-proof-rows")
+        st.table(pd.DataFrame(rows), hide_index=True)
         st.caption(conditions("constants"))
 
 

@@ -122,7 +122,6 @@ def measured_step(name):
     }  # fmt: skip
 
 
-@torch.inference_mode()
 def measured_inference(batch):
     method, _ = nested_run("wrn-32-4", TABLE2, {"first_whole": True, "own_heads": True})
     images = torch.randn(batch, 3, 32, 32).to(memory_format=torch.channels_last)
@@ -137,7 +136,8 @@ def measured_inference(batch):
     times = {way: [] for way in ways}
     for _ in range(WARM + N):
         for way, networks in ways.items():
-            times[way].append([timed(lambda network=network: network(images)) for network in networks])
+            with torch.inference_mode():
+                times[way].append([timed(lambda network=network: network(images)) for network in networks])
     rows = {}
     for way, found in times.items():
         found = found[WARM:]

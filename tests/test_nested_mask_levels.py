@@ -127,3 +127,13 @@ def test_in_place_a_level_takes_its_tensors_once_and_sees_every_change(levels, m
             made.inner[0].ties["conv2.weight"].found.fell("conv2.weight").zero_()
             assert torch.equal(level(images), extract(made, 0)(images)), "a mask may change too"
     assert level(images).requires_grad, "with gradients it is taken anew"
+
+
+@pytest.mark.parametrize("levels", [TWO, ({"width": 0.5},)])
+def test_a_level_of_a_network_made_under_inference_mode_sees_every_change(levels):
+    with torch.inference_mode():
+        made, images = nested("lenet", *levels, masks="random")
+        level = made.at(0).eval()
+        assert torch.equal(level(images), level(images))
+        made.full.conv1.weight.mul_(2.0)  # which nothing counts
+        assert torch.equal(level(images), extract(made, 0)(images))

@@ -145,7 +145,7 @@ class InPlace(nn.Module):
         super().__init__()
         self.own, self.nested = nested.inner[level], nested
         self.training = self.own.training
-        self.kept: tuple[list[tuple[int, ...]], list[Tensor]] = ([], [])
+        self.kept: tuple[list[tuple[object, ...]], list[Tensor]] = ([], [])
 
     def forward(self, x: Tensor) -> Tensor:
         shared = self.nested.shared()

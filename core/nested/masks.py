@@ -51,7 +51,7 @@ class Fallen(Beside):
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.names = list(weights)
-        self.masks: dict[tuple[str, int, int], tuple[tuple[int, int], Tensor]] = {}
+        self.masks: dict[tuple[str, int, int], tuple[tuple[object, ...], Tensor]] = {}
         self.register_buffer("searches", torch.zeros((), dtype=torch.uint8))
         for i, weight in enumerate(weights.values()):
             self.register_buffer(f"fell{i}", torch.zeros_like(weight, dtype=torch.uint8))
@@ -73,13 +73,18 @@ class Fallen(Beside):
     def mask(self, name: str, level: int, levels: int, like: Tensor) -> Tensor:
         """`keep` as zeros and ones of the type of `like`; made once, until something falls."""
         fell = self.fell(name)
-        state = (fell.data_ptr(), fell._version)
+        state = (fell.data_ptr(), written(fell))
         kept = self.masks.get((name, level, levels))
         if kept is None or kept[0] != state or kept[1].dtype != like.dtype:
             with torch.inference_mode(False):
                 kept = (state, self.keep(name, level, levels).to(like.dtype))
             self.masks[name, level, levels] = kept
         return kept[1]
+
+
+def written(tensor: Tensor) -> object:
+    """How often a tensor was written to; of one made under `torch.inference_mode`, which does not count, something new each time."""
+    return object() if tensor.is_inference() else tensor._version
 
 
 def fallen_of(network: nn.Module) -> Fallen:

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from core.nested.masks import Fallen
+from core.nested.masks import Fallen, written
 
 
 class Tie(Protocol):
@@ -23,7 +23,7 @@ class Tie(Protocol):
     def held(self, full: Tensor) -> Tensor:
         """Bool, flat: which elements of the full tensor the level has."""
 
-    def state(self, full: Tensor) -> tuple[int, ...]:
+    def state(self, full: Tensor) -> tuple[object, ...]:
         """Numbers that change whenever what `of` gives may have changed."""
 
 
@@ -56,9 +56,9 @@ class Piece:
         out[self.elements.flatten()] = True
         return out
 
-    def state(self, full: Tensor) -> tuple[int, ...]:
+    def state(self, full: Tensor) -> tuple[object, ...]:
         """Where the full tensor lies, and how often it was written to."""
-        return full.data_ptr(), full._version
+        return full.data_ptr(), written(full)
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Masked:
         """Bool, flat: which weights the level has."""
         return self.found.keep(self.source, self.level, self.levels).flatten().cpu()
 
-    def state(self, full: Tensor) -> tuple[int, ...]:
+    def state(self, full: Tensor) -> tuple[object, ...]:
         """Where the full tensor lies, and how often it and the mask were written to."""
-        return full.data_ptr(), full._version, self.found.fell(self.source)._version
+        return full.data_ptr(), written(full), written(self.found.fell(self.source))
 
 
 def piece_of(source: str, full: Tensor, numbers: Tensor) -> Piece:

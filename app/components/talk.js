@@ -88,7 +88,8 @@ function tell(view, data) {
   if (!data.open) view.dismissed = false;
   if (data.alone) return;
   if (data.open && !view.stage.open && !view.dismissed) enter(view);
-  if (!data.open && view.stage.open) view.stage.close();
+  if (data.open) view.entering = false;
+  if (!data.open && view.stage.open && !view.entering) view.stage.close(); // what was on its way when the key was pressed closes nothing
 }
 
 function sectionOf(slide) {
@@ -204,6 +205,7 @@ function key(view, event) {
   } else if (event.key === "f" || event.key === "F") {
     if (view.data.alone || view.stage.open) return fullScreen(view);
     enter(view);
+    view.entering = true;
     view.setTrigger("entered", view.at);
   }
 }
@@ -227,6 +229,7 @@ function enter(view) {
 function left(view) {
   view.inline.append(view.room, view.steps);
   view.dismissed = view.leave.hidden = true;
+  view.entering = false;
   whole(view, false);
   if (document.fullscreenElement) document.exitFullscreen();
   view.setTrigger("left", view.at);

@@ -156,5 +156,7 @@ def test_the_chart_library_travels_once_a_session_and_again_where_a_page_has_los
     expect(tab.locator(".st-key-card-accuracy .js-plotly-plot")).to_be_visible()
     assert sum(received) > 1_500_000 > opened("Structure", "survival")
     tab.evaluate("() => { delete window.Plotly; window.plotlyComing = false; }")
-    opened("Live", "accuracy")  # it asks, and gets it anew: over the wire, or from what Streamlit still keeps in the page
+    opened(
+        "Live", "accuracy"
+    )  # it asks, and gets it anew: over the wire, or from what Streamlit still keeps in the page
     assert tab.evaluate("() => typeof window.Plotly") == "object"

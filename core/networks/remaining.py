@@ -25,7 +25,7 @@ def remaining(layout: dict[str, Any], alive: dict[str, int]) -> dict[str, tuple[
             outputs = 0.0 if dead else _outputs(conv, alive)
             if after is not None and _in_groups(after):
                 outputs *= _outputs(after, alive)  # a dead conv group reads nothing
-            if conv.get("reads") is not None:  # a person's own network: what it reads was followed
+            if isinstance(conv.get("reads"), dict):  # a person's own network: what it reads was followed
                 chain = 1.0 - sum(
                     share * (1.0 - _outputs(by_path[path], alive)) for path, share in conv["reads"].items()
                 )

@@ -21,7 +21,7 @@ from app.app_pages.files import csv, named
 from app.components.talk import talk_html
 from app.labels import Box
 from app.runs import view_of
-from app.talk import conditions, deck, deck_charts, deck_points, picture, sources, story
+from app.talk import conditions, deck, deck_charts, deck_names, picture, sources, story
 from app.talk.__main__ import make, write
 from app.talk.slide import Slide, arranged, brief, read
 from app.talk.slide import write as written
@@ -209,15 +209,15 @@ def test_names_in_powerpoint_keep_off_points_paths_and_each_other_where_they_can
     def at(x, y):
         return [[(x, y)]]
 
-    side = deck_points.PLACES.index
-    assert deck_points._sides(at(100, 100), [["name"]], 400, 200, []) == {(0, 0): deck_points.PLACES[0]}
-    assert deck_points._sides(at(350, 100), [["a long name"]], 400, 200, []) == {(0, 0): deck_points.PLACES[1]}
+    side = deck_names.PLACES.index
+    assert deck_names.sides(at(100, 100), [["name"]], 400, 200, []) == {(0, 0): deck_names.PLACES[0]}
+    assert deck_names.sides(at(350, 100), [["a long name"]], 400, 200, []) == {(0, 0): deck_names.PLACES[1]}
     right = [Box(110, 98, 200, 102)]  # a bar to the right, which a name covers only where nothing else is free
-    assert side(deck_points._sides(at(100, 100), [["name"]], 400, 200, right)[0, 0]) == 1
+    assert side(deck_names.sides(at(100, 100), [["name"]], 400, 200, right)[0, 0]) == 1
     everywhere = [Box(0, 0, 400, 200)]
-    assert side(deck_points._sides(at(100, 100), [["name"]], 400, 200, everywhere)[0, 0]) == 0
+    assert side(deck_names.sides(at(100, 100), [["name"]], 400, 200, everywhere)[0, 0]) == 0
     crowd = [[(100.0, 100.0), (104.0, 100.0), (108.0, 100.0), (112.0, 100.0), (106.0, 100.0), (110.0, 100.0)]]
-    placed = deck_points._sides(crowd, [["name"] * 6], 400, 200, [])
+    placed = deck_names.sides(crowd, [["name"] * 6], 400, 200, [])
     assert 2 <= len(placed) < 6, "a name without room is left out"
 
 

@@ -96,7 +96,7 @@ def _drawn(title: str, told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pixels(told: dict[str, Any]) -> pd.DataFrame:
-    """The feature map, position by position, as drawn: in shares of its largest."""
+    """What the unit says, position by position of its feature map."""
     field = np.atleast_2d(np.array(told["feature"]["map"], "f8"))
     y, x = np.indices(field.shape).reshape(2, -1)
     return pd.DataFrame({"y": y, "x": x, "says": (field.ravel() * told["feature"]["largest"]).round(6)})

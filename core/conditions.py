@@ -17,7 +17,7 @@ from core.errors import BadInput
 from core.latency import processor
 from core.machine import cores, threads
 
-SMALL_STEP_MACS = 1e9  # below this a step is bound by overhead, and bfloat16's conversions only cost
+SMALL_LAYER_MACS = 4e7  # of a layer, in a step: below this it is bound by overhead, and bfloat16's conversions only cost
 
 
 def offers_bfloat16() -> bool:
@@ -30,15 +30,15 @@ def offers_bfloat16() -> bool:
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
-def fixed(config: RunConfig, macs_per_image: float) -> RunConfig:
-    """`config` with every `auto` decided for this machine."""
+def fixed(config: RunConfig, macs_per_image: float, layers: int = 1) -> RunConfig:
+    """`config` with every `auto` decided for this machine, for a network of so many MACs in so many layers with weights."""
     device, precision = config.device, config.precision
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInput("device must be one this machine has; got 'cuda' and there is none; take 'cpu' or 'auto'")
     if precision == "auto":
-        large = macs_per_image * config.batch_size >= SMALL_STEP_MACS
+        large = macs_per_image * config.batch_size >= SMALL_LAYER_MACS * layers
         fast = torch.cuda.is_bf16_supported() if device == "cuda" else offers_bfloat16()
         precision = "bfloat16" if large and fast else "float32"
     chosen = {"device": device, "precision": precision, "threads": config.threads or threads()}

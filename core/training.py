@@ -65,7 +65,8 @@ class Training:
         root = None if folder is None else folder.absolute().parent
         self.network = network_for(config.network, self.dataset, config.seed, root)
         self.layout = layout_of(config.network, self.network).as_json()
-        self.config = conditions.fixed(config, self.layout["macs"])
+        layers = sum(p.ndim > 1 for p in self.network.parameters())
+        self.config = conditions.fixed(config, self.layout["macs"], layers)
         conditions.prepare_process(self.config)
         self.folder, self.controls = folder, controls
         self.device = torch.device(self.config.device)

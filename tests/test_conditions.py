@@ -8,11 +8,19 @@ from core.config import RunConfig
 
 
 @pytest.mark.parametrize(
-    ("offers", "macs", "precision"), [(True, 40e6, "bfloat16"), (False, 40e6, "float32"), (True, 1e6, "float32")]
+    ("offers", "macs", "layers", "precision"),
+    [
+        (True, 40e6, 20, "bfloat16"),  # a ResNet-20 at 32x32
+        (False, 40e6, 20, "float32"),
+        (True, 2.6e6, 20, "float32"),  # the same at 8x8
+        (True, 2.3e6, 4, "bfloat16"),  # no more work in all, but in four layers: LeNet at 28x28
+    ],
 )
-def test_auto_takes_bfloat16_only_where_it_is_computed_fast_and_the_work_is_large(monkeypatch, offers, macs, precision):
+def test_auto_takes_bfloat16_only_where_it_is_computed_fast_and_layers_are_large(
+    monkeypatch, offers, macs, layers, precision
+):
     monkeypatch.setattr(conditions, "offers_bfloat16", lambda: offers)
-    assert conditions.fixed(RunConfig(device="cpu", batch_size=128), macs).precision == precision
+    assert conditions.fixed(RunConfig(device="cpu", batch_size=128), macs, layers).precision == precision
 
 
 def test_what_was_fixed_is_not_decided_again(monkeypatch):

@@ -17,7 +17,9 @@ from core.errors import BadInput
 from core.latency import processor
 from core.machine import cores, threads
 
-SMALL_LAYER_MACS = 4e7  # of a layer, in a step: below this it is bound by overhead, and bfloat16's conversions only cost
+SMALL_LAYER_MACS = (
+    4e7  # of a layer, in a step: below this it is bound by overhead, and bfloat16's conversions only cost
+)
 
 
 def offers_bfloat16() -> bool:

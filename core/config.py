@@ -133,6 +133,14 @@ class RunConfig(Frozen):
         first, *later = (phase.starts_from for phase in self.phases)
         if first == "previous":
             raise ValueError("phases.0.starts_from must be 'scratch': no phase comes before the first; got 'previous'")
+        if first == "shuffled":
+            raise ValueError(
+                "starts_from can be 'shuffled' in a later phase only, whose weights it thins; got it in the first"
+            )
+        if "shuffled" in later and not self.source:
+            raise ValueError(
+                "source must name the run whose dead structures are counted where a phase is 'shuffled'; got ''"
+            )
         if first in ("source", "shape") and not self.source:
             raise ValueError(
                 f"source must name a run where the first phase starts from its {'weights' if first == 'source' else 'shape'}; got ''"

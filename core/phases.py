@@ -74,11 +74,12 @@ class Phase(Frozen):
         "How the penalty is minimised; default is the method's own: modified-apg for sss, proximal for ssl.",
     )
     epochs: int = setting(60, "Epochs", "Passes over the training images.", unit="epochs", ge=1, le=10_000)
-    starts_from: Literal["scratch", "previous", "source", "shape"] = setting(
+    starts_from: Literal["scratch", "previous", "source", "shape", "shuffled"] = setting(
         "scratch",
         "Starts from",
-        "Fresh random weights; the weights at the end of the phase before; those of the run named as source; or its shape: "
-        "fresh weights where it has living structures, zeros where it has none, kept zero.",
+        "Fresh random weights; the weights at the end of the phase before; those of the run named as source; its shape: "
+        "fresh weights where it has living structures, zeros where it has none, kept zero; or shuffled: the weights of the phase before, "
+        "zero in as many structures of each layer as are dead in the source, drawn at random, kept zero.",
     )
     lr: float = setting(0.1, "Learning rate", "Step size for weights and factors alike.", gt=0, le=10, source=SSS_PAPER)
     lr_schedule: Schedule = setting("step", "Learning-rate schedule", "How the learning rate falls over the phase.")

@@ -133,6 +133,20 @@ def scratch_control(config: RunConfig, run: str) -> RunConfig:
     return config.model_copy(update={"phases": (phase,), "steering": (), "source": run})
 
 
+def shuffled_control(config: RunConfig, run: str) -> RunConfig:
+    """The baseline of these settings with a random mask of the same shape: as many structures dead in each layer as in `run`, equally long."""
+    baseline, last = config.phases[0], _dense(config.phases[-1])
+    changes = {
+        "name": "random mask",
+        "epochs": config.epochs - baseline.epochs,
+        "starts_from": "shuffled",
+        "freeze": "structures",
+    }
+    return config.model_copy(
+        update={"phases": (baseline, last.model_copy(update=changes)), "steering": (), "source": run}
+    )
+
+
 def hand_tuning(config: RunConfig) -> tuple[int, float]:
     """(epochs, learning rate) to fine-tune with where nothing else is said: a fifth of the run's epochs, a tenth of its last rate."""
     return max(1, round(config.epochs / 5)), config.phases[-1].lr / 10

@@ -30,6 +30,7 @@ from core.networks.remaining import macs_left
 from core.objective import Objective
 from core.own import draw_anew, layout_of, network_for
 from core.schedules import lr_at, strength_factor
+from core.shuffled import shuffle_shape_
 from core.trained import source_weights
 from core.watching import collapses, evaluate
 
@@ -117,6 +118,9 @@ class Training:
             return draw_shape(self.network, self.config.seed)
         if index and start == "scratch":
             draw_anew(self.network, self.config.seed)
+        if start == "shuffled":
+            like = source_weights(self.folder, self.config.source, self.config, self.dataset)
+            return shuffle_shape_(self.network, like, self.config.seed)
         return cross_out_(self.network, self.config.crossed)
 
     def _begin_phase(self, index: int, fresh: bool = True, kept: Mapping[str, Tensor] | None = None) -> dict[str, Any]:

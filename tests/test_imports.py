@@ -41,7 +41,7 @@ LAYERS = [
         "weightmatch",
         "weightguess",
     }
-    | {"own", "anew", "standing", "levels", "objective", "crossing", "whatif", "losses", "sweeps"},
+    | {"own", "anew", "shuffled", "standing", "levels", "objective", "crossing", "whatif", "losses", "sweeps"},
     {"runs", "lessons"},
     {"evidence"},
     {

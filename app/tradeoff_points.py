@@ -14,7 +14,7 @@ import pandas as pd
 
 from app import sentences
 from app.runs import final_accuracy, strength_words
-from core.evidence.rendering import recorded, summary
+from core.evidence.counting import recorded, summary
 from core.evidence.tables import TABLES
 from core.papers import points_beside
 from core.runs.families import strengths_of

@@ -10,13 +10,14 @@ import pytest
 from core.cli_train import train
 from core.config import checked
 from core.errors import BadInput, WrongMoment
-from core.evidence import doing, rendering, rows
+from core.evidence import counting, doing, findings, rendering, rows
 from core.evidence.tables import TABLES
-from core.evidence.wanted import DENSE, METHOD, SCRATCH, Table, Wanted, with_controls, with_level_controls
+from core.evidence.wanted import DENSE, METHOD, SCRATCH, SHUFFLED, Table, Wanted, with_controls, with_level_controls
 from core.presets import preset
 from core.runs import home
 from core.runs.control import new_run
 
+BASELINE = {"method": "dense", "epochs": 1, "lr": 0.05, "kinds": []}
 PRUNED = {"name": "L1-norm filters", "method": "prune", "epochs": 2, "lr": 0.05, "keep": 0.5, "kinds": ["filter"]}
 
 
@@ -86,9 +87,9 @@ def test_a_row_of_other_settings_counts_as_missing(small, runs, monkeypatch):
     assert rows.row_of(elsewhere) is not None, "where it runs changes nothing of what is asked"
 
 
-def made(accuracies, role=METHOD, **more):
+def made(accuracies, role=METHOD, name="", **more):
     """Wanted rows and what they say, a seed each."""
-    stem = "t" if role == METHOD else f"t.{role}"
+    stem = name or ("t" if role == METHOD else f"t.{role}")
     wanted = [Wanted(f"{stem}.{seed}", "point", config(seed), role, **more) for seed in accuracies]
     proof = {"verdict": "exact", "max_rel": 1e-15}
     row = {
@@ -106,7 +107,7 @@ def made(accuracies, role=METHOD, **more):
 def test_differences_are_paired_by_seed_and_spreads_are_sample_deviations():
     own, a = made({0: 0.9, 1: 0.94, 2: 0.95})
     other, b = made({1: 0.91, 2: 0.96, 5: 0.5}, DENSE)
-    method, control = rendering.summary(Table("t", "", "", (*own, *other)), a | b)
+    method, control = counting.summary(Table("t", "", "", (*own, *other)), a | b)
     assert method["n"] == 3 and method["difference"] is None
     assert method["accuracy"] == pytest.approx(
         (np.mean([0.9, 0.94, 0.95]), np.std([0.9, 0.94, 0.95], ddof=1)), abs=1e-12
@@ -124,7 +125,7 @@ def test_levels_stand_beside_what_trained_alone():
     joint = Wanted("j.0", "point", config(0))
     alone, row = made({0: 0.55}, "level alone", level=0)
     both = {"j.0": {"levels": levels, "consensus": {"average": 0.62, "learned": None}, "seconds": None}, **row}
-    lines = rendering.summary(Table("t", "", "", (joint, *alone)), both)
+    lines = counting.summary(Table("t", "", "", (joint, *alone)), both)
     assert [(line["label"], line["role"]) for line in lines] == [
         ("level 0", METHOD), ("level 0", "level alone"), ("level 1", METHOD), ("consensus, average", METHOD),
     ]  # fmt: skip
@@ -133,10 +134,12 @@ def test_levels_stand_beside_what_trained_alone():
 
 def test_every_table_names_its_rows_once_and_every_source_is_a_row():
     for table in TABLES.values():
-        by_name = {wanted.name: wanted for wanted in table.wanted}
-        assert len(by_name) == len(table.wanted)
-        assert all(re.fullmatch(r"[\w.-]+", name) for name in by_name)
-        assert {wanted.config.source for wanted in table.wanted} <= {"", *by_name}
+        points = [(wanted.name, wanted.point) for wanted in table.wanted]
+        assert len(set(points)) == len(points), "once for each point"
+        assert all(re.fullmatch(r"[\w.-]+", name) for name in table.by_name)
+        assert {wanted.config.source for wanted in table.wanted} <= {"", *table.by_name}
+        assert set(table.paper) <= {wanted.point for wanted in table.wanted}
+        assert all(rendering.paper_beside(table, point) for point in table.paper), "the paper's points are known"
     everywhere = [wanted for table in TABLES.values() for wanted in table.wanted]
     assert all(a.config == b.config for a in everywhere for b in everywhere if a.name == b.name)
 
@@ -153,3 +156,74 @@ def test_nested_controls_are_as_the_paper_has_them():
 def test_a_table_that_there_is_not_is_named():
     with pytest.raises(BadInput, match=r"table must be one of .*; got 'digit'; did you mean 'digits'"):
         doing.known("digit")
+
+
+def test_points_share_a_row_that_is_named_alike_and_it_is_run_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "FOLDER", tmp_path / "rows")
+    two = [w for point, keep in (("a", 0.5), ("b", 0.3)) for w in with_controls(f"t-{point}", point, config(0, phases=[BASELINE, PRUNED | {"keep": keep, "starts_from": "previous"}]), dense="t", shuffled=True)]  # fmt: skip
+    table = Table("t", "", "", tuple(two))
+    assert [w.name for w in two] == ["t-a.0", "t.dense.0", "t-a.scratch.0", "t-a.random.0", "t-b.0", "t.dense.0", "t-b.scratch.0", "t-b.random.0"]  # fmt: skip
+    assert two[1].config == two[5].config and len(table.by_name) == 7
+    assert doing.state(table)["rows"] == 0 and len(doing.state(table)["missing"]) == 7
+    own, a = made({0: 0.9}, name="t-a")
+    dense, b = made({0: 0.95}, DENSE, name="t.dense")
+    shared = Table("t", "", "", (*own, *dense, replace(dense[0], point="other")))
+    assert [(line["point"], line["role"]) for line in counting.summary(shared, a | b)] == [("point", METHOD), ("point", DENSE), ("other", DENSE)]  # fmt: skip
+
+
+def test_epochs_count_those_of_the_run_that_a_row_starts_from():
+    before = Wanted("before.0", "point", config(0), "baseline")
+    after = config(0, source="before.0", phases=[PRUNED | {"starts_from": "source"}])
+    taught = config(0, source="before.0", phases=[PRUNED])
+    table = Table("t", "", "", (before, Wanted("a.0", "point", after), Wanted("b.0", "point", taught)))
+    assert [counting.epochs_of(wanted, table) for wanted in table.wanted] == [2, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("difference", "says"),
+    [
+        ((0.012, 0.004, 3), "1.20 ± 0.40 points better than"),
+        ((-0.012, 0.004, 3), "1.20 ± 0.40 points worse than"),
+        ((0.003, 0.004, 3), "no clear difference (+0.30 ± 0.40 points) to"),
+        ((-0.012, None, 1), "1.20 points worse (one seed) than"),
+    ],
+)
+def test_a_difference_within_the_spread_is_called_none(difference, says):
+    assert findings.compared(difference) == says
+
+
+def test_a_finding_says_what_is_reached_and_how_it_stands_against_every_control(monkeypatch):
+    own, a = made({0: 0.990, 1: 0.992, 2: 0.991}, name="own")
+    dense, b = made({0: 0.993, 1: 0.9935, 2: 0.993}, DENSE, name="dense")
+    random, c = made({0: 0.95, 1: 0.96, 2: 0.95}, SHUFFLED, name="random")
+    table = Table("t", "", "", (*own, *dense, *random))
+    monkeypatch.setattr(findings, "recorded", lambda table: a | b | c)
+    assert findings.findings(table) == [
+        "Point: 0.90 ± 0.10 % test error with 40.0 % of the MACs (n = 3); 0.22 ± 0.08 points worse than the dense network trained equally long; "
+        "3.77 ± 0.49 points better than a random mask of its shape."
+    ]
+
+
+def test_a_consensus_is_set_beside_the_full_level():
+    level = {"macs": 1, "density": 1, "certificate": {"verdict": "exact", "max_rel": 0.0}}
+    rows_ = {
+        f"j.{seed}": {"levels": [level | {"level": k, "accuracy": {"test": 0.5 + k / 10}} for k in range(2)], "consensus": {"average": 0.62 + seed / 100}, "seconds": None}
+        for seed in range(2)
+    }  # fmt: skip
+    table = Table("t", "", "", tuple(Wanted(name, "point", config(seed)) for seed, name in enumerate(rows_)))
+    *_, together = counting.summary(table, rows_)
+    assert together["label"] == "consensus, average" and together["over_full"][0] == pytest.approx(0.025)
+    assert together["over_full"][2] == 2
+
+
+def test_macs_are_of_convolutions_where_the_paper_counts_those_and_its_point_stands_beside():
+    point = "filters, row 2"
+    wanted = next(w for w in TABLES["ssl-lenet"].wanted if w.point == point and w.role == METHOD)
+    row = {
+        "accuracy": {"compact": 0.98, "finetuned": 0.993}, "certificate": {"verdict": "exact", "max_rel": 1e-15}, "params": {"dense": 4, "compact": 1},
+        "macs_per_image": {"dense": 10, "compact": 2}, "conv_macs": 3, "conv_macs_dense": 8, "speed": None, "seconds": 1.0,
+    }  # fmt: skip
+    (line,) = counting.summary(TABLES["ssl-lenet"], {wanted.name: row})
+    assert line["macs"] == (0.375, None) and line["accuracy"] == (0.993, None)
+    assert rendering.paper_beside(TABLES["ssl-lenet"], point).error == 0.8
+    assert rendering.paper_beside(TABLES["ssl-lenet"], "filters, beyond") is None

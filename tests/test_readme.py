@@ -15,7 +15,8 @@ import pytest
 
 from core import presets
 from core.cli import app
-from core.evidence.rendering import markdown, readme_section, recorded, summary
+from core.evidence.counting import recorded, summary
+from core.evidence.rendering import markdown, readme_section
 from core.evidence.tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ from typing import Any
 
 from app import sentences
 from app.lessons.recorded import recorded
-from core.evidence.rendering import recorded as evidence
+from core.evidence.counting import recorded as evidence
 from core.evidence.tables import TABLES
 from core.papers import points
 from core.runs.home import PROJECT

@@ -16,7 +16,7 @@ from app.lessons import here, progress
 from app.lessons import nested_charts as charts
 from app.lessons.lesson import Lesson, Question, Step
 from app.lessons.recorded import conditions, recorded
-from core.evidence.rendering import recorded as evidence
+from core.evidence.counting import recorded as evidence
 from core.evidence.tables import TABLES
 from core.papers import points
 

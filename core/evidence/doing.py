@@ -32,9 +32,9 @@ def listed() -> list[dict[str, Any]]:
 
 def state(table: Table) -> dict[str, Any]:
     """How complete a table is."""
-    missing = [wanted.name for wanted in table.wanted if row_of(wanted) is None]
+    missing = [name for name, wanted in table.by_name.items() if row_of(wanted) is None]
     return {
-        "name": table.name, "title": table.title, "complete": not missing, "rows": len(table.wanted) - len(missing),
+        "name": table.name, "title": table.title, "complete": not missing, "rows": len(table.by_name) - len(missing),
         "missing": missing,
     }  # fmt: skip
 
@@ -45,8 +45,8 @@ def complete(name: str, store: Store, train: Train, say: Callable[[str], None], 
     Raises BadInput for no such table, or where its data set is not there; WrongMoment where a run did not finish.
     """
     table = known(name)
-    by_name = {wanted.name: wanted for wanted in table.wanted}
-    todo = [wanted for wanted in table.wanted if only in wanted.name and row_of(wanted) is None]
+    by_name = table.by_name
+    todo = [wanted for name, wanted in by_name.items() if only in name and row_of(wanted) is None]
     for number, wanted in enumerate(todo):
         check_data(wanted.config)
         say(f"{name}: {wanted.name}, {number + 1} of {len(todo)}")

@@ -1,101 +1,20 @@
-"""Rows of evidence as a table: means over seeds with sample standard deviations, and paired differences to every control.
-
-A pure function of the rows: the README, the dashboard and the tests have the same numbers from it.
-"""
+"""Rows of evidence as a table: what `counting` makes of them, in words and cells, as the README shows it."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from core.evidence.rows import row_of
+from core.evidence.counting import Row, epochs_of, recorded, summary
+from core.evidence.findings import findings
 from core.evidence.tables import TABLES
-from core.evidence.wanted import METHOD, Table, Wanted
+from core.evidence.wanted import METHOD, Table
+from core.papers import Point, points_beside
 
-Row = Mapping[str, Any]
-
-
-def outcomes(wanted: Wanted, row: Row) -> list[dict[str, Any]]:
-    """What a row says, one entry for each network that leaves it: of a nested run every level and the consensus of all.
-
-    Each has `label`, `accuracy` on test images, `macs` and `params` left (0-1), `verdict`, `max_rel` and `speed`.
-    """
-    if row.get("levels"):
-        full = row["levels"][-1]
-        found = [
-            {
-                "label": f"level {one['level']}", "accuracy": one["accuracy"]["test"], "macs": one["macs"] / full["macs"],
-                "params": one["density"], "verdict": one["certificate"]["verdict"], "max_rel": one["certificate"]["max_rel"],
-            }
-            for one in row["levels"]
-        ]  # fmt: skip
-        together = [
-            {"label": f"consensus, {name}", "accuracy": value}
-            for name, value in row["consensus"].items()
-            if value is not None
-        ]
-        return found + together
-    accuracy, proof, speed = row["accuracy"], row["certificate"], row.get("speed") or {}
-    after = {
-        "label": "" if wanted.level is None else f"level {wanted.level}", "accuracy": accuracy.get("finetuned") or accuracy["compact"],
-        "macs": row["macs_per_image"]["compact"] / row["macs_per_image"]["dense"],
-        "params": row["params"]["compact"] / row["params"]["dense"], "verdict": proof["verdict"], "max_rel": proof["max_rel"],
-        "speed": speed.get("measured"), "conv_macs": row.get("conv_macs"),
-    }  # fmt: skip
-    return [after]
-
-
-def summary(table: Table, rows: Mapping[str, Row]) -> list[dict[str, Any]]:
-    """A line for every point, label and role, in the table's order, over the seeds that have it.
-
-    `n` seeds; `accuracy`, `macs`, `params`, `speed`, `conv_macs` as (mean, sd) or None; `difference`: the method's accuracy less this
-    line's, seed by seed, as (mean, sd, n); `verdicts` and the largest `max_rel`; `epochs`, `seconds` of training, `tried`.
-    """
-    said: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
-    for wanted in table.wanted:
-        if wanted.name in rows:
-            row = rows[wanted.name]
-            about = {"epochs": wanted.config.epochs, "seconds": row.get("seconds"), "tried": wanted.tried}
-            for one in outcomes(wanted, row):
-                said.setdefault((wanted.point, one["label"], wanted.role), {})[wanted.config.seed] = one | about
-    order = sorted(said, key=lambda key: _place(key, list(said)))
-    return [_line(key, said[key], said.get((key[0], key[1], METHOD), {})) for key in order]
-
-
-def _place(key: tuple[str, str, str], keys: Sequence[tuple[str, str, str]]) -> tuple[int, int, int]:
-    """Point by point, label by label, the method first, each in the order in which it came."""
-    points, labels = [k[0] for k in keys], [k[1] for k in keys]
-    return points.index(key[0]), labels.index(key[1]), 0 if key[2] == METHOD else keys.index(key) + 1
-
-
-def _line(
-    key: tuple[str, str, str], own: dict[int, dict[str, Any]], method: dict[int, dict[str, Any]]
-) -> dict[str, Any]:
-    both = sorted(own.keys() & method.keys()) if key[2] != METHOD else []
-    ones = list(own.values())
-    return {
-        "point": key[0], "label": key[1], "role": key[2], "n": len(ones),
-        **{name: spread([one[name] for one in ones if one.get(name) is not None]) for name in ("accuracy", "macs", "params", "speed", "conv_macs")},
-        "difference": (*spread([method[s]["accuracy"] - own[s]["accuracy"] for s in both]), len(both)) if both else None,
-        "verdicts": sorted({one["verdict"] for one in ones if one.get("verdict")}),
-        "max_rel": max((one["max_rel"] for one in ones if one.get("max_rel") is not None), default=None),
-        "epochs": ones[0]["epochs"], "seconds": spread([one["seconds"] for one in ones if one["seconds"] is not None]),
-        "tried": ones[0]["tried"],
-    }  # fmt: skip
-
-
-def spread(values: Sequence[float]) -> tuple[float, float | None] | Any:
-    """(mean, sample standard deviation); the second None of one value; None of none."""
-    if not values:
-        return None
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-
-
-def recorded(table: Table) -> dict[str, Row]:
-    """The rows that are there, by name."""
-    found = {wanted.name: row_of(wanted) for wanted in table.wanted}
-    return {name: row for name, row in found.items() if row is not None}
+COLUMNS = {
+    "name": "", "n": "n", "accuracy": "", "difference": "method − this, points", "macs": "MACs left", "params": "parameters left",
+    "paper": "the paper", "speed": "measured speed", "removal": "removal",
+}  # fmt: skip
 
 
 def markdown(name: str) -> str:
@@ -103,37 +22,53 @@ def markdown(name: str) -> str:
     table = TABLES[name]
     rows = recorded(table)
     lines = summary(table, rows)
-    measure = "test error" if table.error else "test accuracy"
-    head = ["", "n", measure, "method − this, points", "MACs left", "parameters left"]
-    if any(line["speed"] for line in lines):
-        head.append("measured speed")
-    out = [f"| {' | '.join([*head, 'removal'])} |", "|" + "---|" * (len(head) + 1)]
-    for line in lines:
-        named = ", ".join(filter(None, (line["point"], line["label"], "" if line["role"] == METHOD else line["role"])))
-        accuracy = line["accuracy"]
-        value = (1 - accuracy[0], accuracy[1]) if table.error else accuracy
-        cells = [
-            named,
-            str(line["n"]),
-            _percent(value, 2),
-            _points(line["difference"], table.error),
-            _percent(line["macs"]),
-            _percent(line["params"]),
-        ]
-        if "measured speed" in head:
-            cells.append(_times(line["speed"]))
-        out.append(f"| {' | '.join([*cells, _removal(line)])} |")
+    cells = [_cells(table, line) for line in lines]
+    head = [name for name in COLUMNS if any(row[name] for row in cells)]
+    titles = [_title(name, table) for name in head]
+    out = [f"| {' | '.join(titles)} |", "|" + "---|" * len(head)]
+    out += [f"| {' | '.join(row[name] for name in head)} |" for row in cells]
     return "\n".join([*out, "", _conditions(table, rows)])
 
 
 def readme_section() -> str:
-    """Every table beyond the default run's that has rows: title, what it asks, the table."""
-    parts = [
-        f"**{table.title}.** {table.asks}\n\n{markdown(name)}"
-        for name, table in TABLES.items()
-        if name != "digits" and recorded(table)
-    ]
+    """Every table beyond the default run's that has rows: title, what it asks, the table, and what it shows."""
+    parts = []
+    for name, table in TABLES.items():
+        if name != "digits" and recorded(table):
+            shows = "\n".join(f"- {sentence}" for sentence in findings(table))
+            parts.append(f"**{table.title}.** {table.asks}\n\n{markdown(name)}\n\n{shows}")
     return "\n\n".join(parts)
+
+
+def paper_beside(table: Table, point: str) -> Point | None:
+    """The paper's point that stands beside a point of a table."""
+    config = next(wanted.config for wanted in table.wanted if wanted.point == point and wanted.role == METHOD)
+    known = points_beside(config.network, config.dataset)
+    return next((p for p in known if p.point == table.paper.get(point)), None)
+
+
+def _title(column: str, table: Table) -> str:
+    """What stands over a column."""
+    if column == "accuracy":
+        return "test error" if table.error else "test accuracy"
+    if column == "macs" and table.cost == "conv_macs":
+        return "MACs of convolutions left"
+    return COLUMNS[column]
+
+
+def _cells(table: Table, line: Mapping[str, Any]) -> dict[str, str]:
+    """A line of a table, by column; empty where there is nothing to say."""
+    accuracy, macs = line["accuracy"], line["macs"]
+    paper = paper_beside(table, line["point"]) if line["role"] == METHOD else None
+    return {
+        "name": ", ".join(filter(None, (line["point"], line["label"], "" if line["role"] == METHOD else line["role"]))),
+        "n": str(line["n"]),
+        "accuracy": _percent((1 - accuracy[0], accuracy[1]) if table.error else accuracy, 2),
+        "difference": _points(line["difference"], table.error),
+        "macs": _percent(macs), "params": _percent(line["params"]),
+        "paper": f"{paper.error:g} % at {100 * paper.macs_left:.1f} %" if paper else "",
+        "speed": _times(line["speed"]), "removal": _removal(line),
+    }  # fmt: skip
 
 
 def _percent(value: tuple[float, float | None] | None, digits: int = 1) -> str:
@@ -168,12 +103,13 @@ def _conditions(table: Table, rows: Mapping[str, Row]) -> str:
     if not rows:
         return "No row yet."
     told = [row["conditions"] for row in rows.values() if row.get("conditions")]
-    seeds = sorted({wanted.config.seed for wanted in table.wanted if wanted.name in rows})
-    epochs = sorted({wanted.config.epochs for wanted in table.wanted if wanted.name in rows})
+    there = [wanted for name, wanted in table.by_name.items() if name in rows]
+    seeds = sorted({wanted.config.seed for wanted in there})
+    epochs = sorted({epochs_of(wanted, table) for wanted in there})
     each = lambda key: ", ".join(sorted({str(one[key]) for one in told if key in one}))  # noqa: E731
     tried = max(wanted.tried for wanted in table.wanted)
     chosen = f"; settings chosen on validation images among {tried}" if tried > 1 else ""
     return (
-        f"Mean ± sample standard deviation over seeds {', '.join(map(str, seeds))} ({len(rows)} of {len(table.wanted)} runs are there); "
+        f"Mean ± sample standard deviation over seeds {', '.join(map(str, seeds))} ({len(rows)} of {len(table.by_name)} runs are there); "
         f"{', '.join(map(str, epochs))} epochs a run{chosen}; {each('cpu')}, {each('precision')}, torch {each('torch')}."
     )

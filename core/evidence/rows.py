@@ -60,7 +60,7 @@ def write_row(wanted: Wanted, run: Run, folder: RunFolder) -> None:
         "name": wanted.name, "role": wanted.role, "seed": wanted.config.seed, "tried": wanted.tried, "epochs": wanted.config.epochs,
         "settings": settings, "settings_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
         **{key: result.get(key) for key in KEPT}, "speed": _without_layers(result.get("speed")), "date": time.strftime("%Y-%m-%d"),
-        "conv_macs": _conv_macs(folder, wanted.config.dataset), "deaths": _deaths(folder), "collapsed": _collapsed(folder),
+        **_conv_macs(folder, wanted.config), "deaths": _deaths(folder), "collapsed": _collapsed(folder),
     }  # fmt: skip
     if result.get("levels"):
         row["levels"] = [one | {"speed": _without_layers(one["speed"])} for one in result["levels"]]
@@ -92,13 +92,19 @@ def _collapsed(folder: RunFolder) -> list[list[Any]]:
     return sorted([epoch, site] for site, epoch in dead.items())
 
 
-def _conv_macs(folder: RunFolder, dataset: str) -> int | None:
-    """MACs of the convolutions of the compact network, for one image: what SSL's LeNet rows count."""
+def _conv_macs(folder: RunFolder, config: RunConfig) -> dict[str, int]:
+    """MACs of the convolutions for one image, `conv_macs` of the compact network and `conv_macs_dense`: what SSL's tables count."""
+    if not folder.compact.exists():
+        return {}
     import torch
 
+    from core.networks import build
     from core.structure import cost, load
 
-    if not folder.compact.exists():
-        return None
-    layers = cost(load(folder.compact).eval(), torch.zeros(1, *DATASETS[dataset].shape)).layers
-    return sum(layer.macs for layer in layers if len(layer.out_shape) == 4)
+    shape, classes = DATASETS[config.dataset].shape, DATASETS[config.dataset].num_classes
+    dense = build(config.network, num_classes=classes, in_channels=shape[0], image_size=shape[1])
+    found = {}
+    for name, network in (("conv_macs", load(folder.compact)), ("conv_macs_dense", dense)):
+        layers = cost(network.eval(), torch.zeros(1, *shape)).layers
+        found[name] = sum(layer.macs for layer in layers if len(layer.out_shape) == 4)
+    return found

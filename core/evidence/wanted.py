@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
-from core.config import RunConfig
+from core.config import Phase, RunConfig
 from core.nested_presets import filters_control, level_control, random_control, student_control
-from core.presets import dense_control, scratch_control
+from core.presets import dense_control, scratch_control, shuffled_control
 
-METHOD, DENSE, SCRATCH = "method", "dense control", "scratch control"
+OF_ANY_TRAINING = (
+    "name", "epochs", "starts_from", "lr", "lr_schedule", "lr_drops", "lr_floor", "warmup", "weight_decay", "ema",
+)  # fmt: skip
+METHOD, DENSE, SCRATCH, SHUFFLED = "method", "dense control", "scratch control", "random mask"
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A run of a table. `name` is its row's; tables share a row by naming it alike.
+    """A run of a table. `name` is its row's; points and tables share a row by naming it alike.
 
     `config.source` names another wanted row, whose run it starts from or learns from. `level`: of a control of one level.
     `tried`: settings that were compared, on validation images, before these were chosen.
@@ -30,24 +34,57 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Table:
-    """Wanted runs, and what they ask. `error`: whether accuracy is told as test error, as the papers do."""
+    """Wanted runs, and what they ask. `error`: whether accuracy is told as test error, as the papers do.
+
+    `cost`: what MACs left are counted of, as the papers count them: all layers, or convolutions. `paper`: the paper's point (`core.papers`)
+    that stands beside a point.
+    """
 
     name: str
     title: str
     asks: str
     wanted: tuple[Wanted, ...]
     error: bool = True
+    cost: Literal["macs", "conv_macs"] = "macs"
+    paper: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def by_name(self) -> dict[str, Wanted]:
+        """A run for every row, in order; points that share one have it once."""
+        return {wanted.name: wanted for wanted in self.wanted}
 
 
 def with_controls(
-    stem: str, point: str, config: RunConfig, tried: int = 1, *, scratch: bool = True
+    stem: str,
+    point: str,
+    config: RunConfig,
+    tried: int = 1,
+    *,
+    dense: str = "",
+    scratch: bool = True,
+    shuffled: bool = False,
 ) -> Iterator[Wanted]:
-    """The method's run, the dense network equally long, and its shape from scratch, of one seed."""
+    """The method's run, the dense network equally long, its shape from scratch and a random mask of its shape, of one seed.
+
+    `dense`: the stem of a dense row that several points share.
+    """
     own = f"{stem}.{config.seed}"
     yield Wanted(own, point, config, tried=tried)
-    yield Wanted(f"{stem}.dense.{config.seed}", point, dense_control(config), DENSE)
+    yield Wanted(
+        f"{dense or stem}.dense.{config.seed}", point, bare(config, dense) if dense else dense_control(config), DENSE
+    )
     if scratch:
         yield Wanted(f"{stem}.scratch.{config.seed}", point, scratch_control(config, own), SCRATCH)
+    if shuffled:
+        yield Wanted(f"{stem}.random.{config.seed}", point, shuffled_control(config, own), SHUFFLED)
+
+
+def bare(config: RunConfig, name: str) -> RunConfig:
+    """The dense control without a trace of what it is the control of, called `name`: the same for all points that train equally long."""
+    phases = tuple(
+        Phase(method="dense", kinds=(), **{key: getattr(phase, key) for key in OF_ANY_TRAINING}) for phase in config.phases
+    )  # fmt: skip
+    return config.model_copy(update={"preset": name, "phases": phases, "steering": ()})
 
 
 def with_level_controls(stem: str, point: str, config: RunConfig, student: bool = False) -> Iterator[Wanted]:
@@ -65,8 +102,3 @@ def with_level_controls(stem: str, point: str, config: RunConfig, student: bool 
     if student:
         taught = student_control(config, 0, f"{stem}.dense.{seed}")
         yield Wanted(f"{stem}.student.{seed}", point, taught, "student", 0)
-
-
-def of_seeds(config: RunConfig, seeds: tuple[int, ...]) -> Iterator[RunConfig]:
-    """The settings with each seed."""
-    yield from (config.model_copy(update={"seed": seed}) for seed in seeds)

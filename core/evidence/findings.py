@@ -1,0 +1,70 @@
+"""What a table of evidence shows, in sentences, each made of its rows: what a point reaches, and how it stands against its controls.
+
+Seeds are paired. A difference that is not larger than one sample standard deviation of the pairs is called none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from core.evidence.counting import recorded, summary
+from core.evidence.wanted import DENSE, METHOD, SCRATCH, SHUFFLED, Table
+
+Line = Mapping[str, Any]
+Difference = tuple[float, float | None, int]
+
+AGAINST = {
+    DENSE: "the dense network trained equally long", SCRATCH: "its shape from scratch", SHUFFLED: "a random mask of its shape",
+    "level alone": "a network of its own", "student": "one taught by the dense network", "baseline": "the baseline",
+}  # fmt: skip
+
+
+def findings(table: Table) -> list[str]:
+    """A sentence for every point, or level of one, that has rows; those without any control go together in one."""
+    lines = summary(table, recorded(table))
+    said = []
+    for (point, label), here in groupby(lines, key=lambda line: (line["point"], line["label"])):
+        group = list(here)
+        own = next((line for line in group if line["role"] == METHOD), None)
+        if own is not None:
+            name = ", ".join(filter(None, (point if _points(table) > 1 or not label else "", label)))
+            said.append(_sentence(table, name, own, [line for line in group if line is not own]))
+    return said
+
+
+def _points(table: Table) -> int:
+    return len({wanted.point for wanted in table.wanted})
+
+
+def _sentence(table: Table, name: str, own: Line, controls: Sequence[Line]) -> str:
+    """`Level 0: 24.2 % test error at 50 % of the MACs (n = 1); 0.6 points better than a network of its own.`"""
+    mean, deviation = own["accuracy"]
+    value = 100 * (1 - mean if table.error else mean)
+    spread = f" ± {100 * deviation:.2f}" if deviation is not None else ""
+    words = f"{value:.2f}{spread} % test {'error' if table.error else 'accuracy'}"
+    if own["macs"] and own["macs"][0] < 1:
+        words += (
+            f" with {100 * own['macs'][0]:.1f} % of the MACs{' of convolutions' if table.cost == 'conv_macs' else ''}"
+        )
+    parts = [f"{words} (n = {own['n']})"]
+    if own["over_full"]:
+        parts.append(f"{compared(own['over_full'])} the full level")
+    parts += [
+        f"{compared(line['difference'])} {AGAINST.get(line['role'], line['role'])}"
+        for line in controls
+        if line["difference"]
+    ]
+    return f"{name[:1].upper()}{name[1:]}: {'; '.join(parts)}."
+
+
+def compared(difference: Difference) -> str:
+    """`0.12 ± 0.03 points better than`; `no clear difference (+0.02 ± 0.06 points) to`; of one pair without a verdict on chance."""
+    mean, deviation, n = difference
+    points = 100 * mean
+    if n < 2 or deviation is None:
+        return f"{abs(points):.2f} points {'better' if points >= 0 else 'worse'} (one seed) than"
+    if abs(mean) <= deviation:
+        return f"no clear difference ({points:+.2f} ± {100 * deviation:.2f} points) to"
+    return f"{abs(points):.2f} ± {100 * deviation:.2f} points {'better' if points > 0 else 'worse'} than"

@@ -1,0 +1,105 @@
+"""The tables of SSL and SSS on CIFAR-10, shorter than the papers': depth of ResNet-20, ConvNet, blocks and filters, conv groups.
+
+SSL: Wen et al., NIPS 2016, figure 6 and table 3. SSS: Huang & Wang, ECCV 2018, section 4.1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.config import Phase, RunConfig
+from core.evidence.of_seeds import THREE, controlled, seeded, settings
+from core.evidence.wanted import DENSE, METHOD, Table, Wanted
+from core.paper_presets import finetuning
+from core.presets import dense_control
+
+DEPTH: dict[str, Any] = {
+    "batch_size": 128, "measure_every": 0, "phases.0.epochs": 8, "phases.0.lr": 0.2, "phases.1.epochs": 6, "phases.2.epochs": 4,
+    "phases.1.strength_layer": 0.03, "phases.1.joint": ["norms"], "phases.2.lr": 0.05,
+}  # fmt: skip
+CONVNET: dict[str, Any] = {"measure_every": 0, "phases.0.epochs": 12, "phases.1.epochs": 12, "phases.2.epochs": 8}
+ONE_PASS = Phase(
+    epochs=12, lr=0.2, lr_schedule="one-cycle", kinds=("filter", "block"), strength_filter=0.002, strength_block=0.02,
+    strength_schedule="ramp", ramp_from=0.3, ramp=0.5,
+)  # fmt: skip
+GROUPS = ONE_PASS.model_copy(
+    update={"kinds": ("group",), "strength_filter": 0.0, "strength_block": 0.0, "strength_group": 0.004}
+)
+
+
+def depth(seed: int) -> list[Wanted]:
+    """A baseline; SSL on layers from it; the dense network from it, equally long; and ResNet-32, as long as both together."""
+    stem = "ssl-resnet20-depth"
+    whole = seeded(settings("ssl-resnet20-fig6", **DEPTH), (seed,))[0]
+    first, *rest = whole.phases
+    baseline = whole.model_copy(update={"phases": (first,)})
+    after = (rest[0].model_copy(update={"starts_from": "source"}), *rest[1:])
+    method = whole.model_copy(update={"phases": after, "source": f"{stem}.baseline.{seed}"})
+    deeper = baseline.model_copy(
+        update={"network": "resnet32-projection", "phases": (first.model_copy(update={"epochs": whole.epochs}),)}
+    )
+    return [
+        Wanted(f"{stem}.{seed}", "depth", method, tried=3),
+        Wanted(f"{stem}.baseline.{seed}", "depth", baseline, "baseline"),
+        Wanted(f"{stem}.dense.{seed}", "depth", dense_control(method), DENSE),
+        Wanted(f"{stem}.resnet32.{seed}", "depth", deeper, "ResNet-32"),
+    ]
+
+
+def one_pass(*phases: Phase, network: str = "resnet20") -> RunConfig:
+    """A run of these phases on CIFAR-10, seed 0."""
+    return RunConfig(
+        preset=f"sss-{network}-c10", network=network, dataset="cifar10", batch_size=128, weight_decay=5e-4, measure_every=0, phases=phases
+    )  # fmt: skip
+
+
+def others() -> list[Wanted]:
+    """What the same twelve epochs reach by other ways, of one seed."""
+    solvers = {
+        name: one_pass(ONE_PASS.model_copy(update={"solver": solver}))
+        for name, solver in (("APG", "apg"), ("ISTA", "ista"), ("subgradient and threshold", "subgradient"))
+    }
+    slim = Phase(
+        name="slimming", method="slimming", kinds=("filter",), strength_filter=0.002, epochs=8, lr=0.2, lr_schedule="one-cycle"
+    )  # fmt: skip
+    tune = finetuning(4, 0.05)
+    dense = Phase(name="dense", method="dense", kinds=(), epochs=8, lr=0.2, lr_schedule="one-cycle")
+    cut = Phase(
+        name="L1-norm filters", method="prune", kinds=("filter",), keep=0.5, epochs=4, lr=0.05, lr_schedule="one-cycle", starts_from="previous"
+    )  # fmt: skip
+    single = Phase(
+        name="l1", method="l1", kinds=("weight",), strength_weight=1e-5, epochs=8, lr=0.2, lr_schedule="one-cycle"
+    )
+    found = solvers | {
+        "network slimming": one_pass(slim, tune),
+        "L1-norm filters": one_pass(dense, cut),
+        "l1 on weights": one_pass(single, tune.model_copy(update={"freeze": "weights"})),
+    }
+    return [Wanted(f"sss-resnet20.{_words(name)}.0", name, config, METHOD) for name, config in found.items()]
+
+
+def _words(name: str) -> str:
+    return name.lower().replace(" ", "-")
+
+
+SSL_DEPTH = Table(
+    "ssl-resnet20-depth", "SSL on CIFAR-10: ResNet-20 learns its depth",
+    "Does depth regularisation take layers away and gain accuracy, against the network trained equally long, and against ResNet-32?",
+    tuple(wanted for seed in THREE for wanted in depth(seed)), paper={"depth": "SSL-ResNet-18"},
+)  # fmt: skip
+SSL_CONVNET = Table(
+    "ssl-convnet", "SSL on CIFAR-10: ConvNet, rows and columns",
+    "Do filters and filter shapes go together at no loss?",
+    tuple(controlled("ssl-convnet", "rows and columns", settings("ssl-convnet-table3", **CONVNET), tried=3)), cost="conv_macs",
+    paper={"rows and columns": "ConvNet 2"},
+)  # fmt: skip
+SSS_RESNET = Table(
+    "sss-resnet20", "SSS on CIFAR-10: ResNet-20, blocks and filters",
+    "What does one pass keep, against its shape from scratch, and against other ways to a small network?",
+    (*controlled("sss-resnet20", "SSS", one_pass(ONE_PASS), tried=3), *others()), paper={"SSS": "SSS"},
+)  # fmt: skip
+SSS_RESNEXT = Table(
+    "sss-resnext20", "SSS on CIFAR-10: ResNeXt-20, conv groups",
+    "Which conv groups go first?",
+    tuple(controlled("sss-resnext20", "SSS", one_pass(GROUPS, network="resnext20"), (0,), scratch=False)), paper={"SSS": "SSS"},
+)  # fmt: skip

@@ -1,0 +1,72 @@
+"""The tables of SSL on MNIST (Wen et al., NIPS 2016, tables 1 and 2, figure 4), each point beside its controls.
+
+No augmentation. Strengths were chosen by validation error at the MACs that the paper's point has; label smoothing and averaged weights in
+fine-tuning, which the paper does not have, are the controls' too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.config import RunConfig
+from core.evidence.of_seeds import controlled, settings
+from core.evidence.wanted import Table, Wanted
+
+RECIPE: dict[str, Any] = {
+    "label_smoothing": 0.1,
+    "measure_every": 0,
+    "phases.0.epochs": 8,
+    "phases.1.epochs": 10,
+    "phases.2.epochs": 14,
+    "phases.2.lr": 0.05,
+    "phases.2.ema": 0.999,
+}
+LENET = {  # point: filters, shapes
+    "filters, row 2": ("ssl-lenet-table1", 0.0158, 0.0),
+    "filters, row 3": ("ssl-lenet-table1", 0.0215, 0.0),
+    "filters, beyond": ("ssl-lenet-table1", 0.032, 0.0),
+    "shapes, row 4": ("ssl-lenet-table2", 0.008, 0.008),
+    "shapes, row 5": ("ssl-lenet-table2", 0.012, 0.012),
+}
+MLP = {"neurons, row 2": 0.003, "neurons, row 3": 0.006}
+
+
+def lenet(point: str) -> list[Wanted]:
+    """A point of LeNet with its controls; all share the dense network, which trains equally long."""
+    name, filters, shapes = LENET[point]
+    strengths = {"phases.1.strength_filter": filters, "phases.1.strength_shape": shapes}
+    config = settings(name, **RECIPE, **strengths)
+    return controlled(f"ssl-lenet-{_words(point)}", point, config, tried=6, dense="ssl-lenet", shuffled=True)
+
+
+def mlp(point: str) -> list[Wanted]:
+    """A point of the perceptron with its controls."""
+    return controlled(
+        f"ssl-mlp-{_words(point)}", point, perceptron(MLP[point]), tried=6, dense="ssl-mlp", shuffled=True
+    )
+
+
+def perceptron(strength: float) -> RunConfig:
+    """The perceptron's settings at a strength on neurons and pixels."""
+    return settings(
+        "ssl-mlp-fig4", **RECIPE, **{"phases.1.strength_filter": strength, "phases.1.strength_channel": strength}
+    )
+
+
+def _words(point: str) -> str:
+    """`filters, row 2` as part of a row's name."""
+    return point.replace(", row", "").replace(",", "").replace(" ", "-")
+
+
+SSL_LENET = Table(
+    "ssl-lenet", "SSL on MNIST: LeNet",
+    "Does group lasso find a small LeNet that neither its shape from scratch nor a random mask of that shape reaches?",
+    tuple(wanted for point in LENET for wanted in lenet(point)), cost="conv_macs",
+    paper={"filters, row 2": "LeNet 2", "filters, row 3": "LeNet 3", "shapes, row 4": "LeNet 4", "shapes, row 5": "LeNet 5"},
+)  # fmt: skip
+SSL_MLP = Table(
+    "ssl-mlp", "SSL on MNIST: a perceptron",
+    "How many neurons and pixels can lose all connections?",
+    tuple(wanted for point in MLP for wanted in mlp(point)),
+    paper={"neurons, row 2": "MLP 2", "neurons, row 3": "MLP 3"},
+)  # fmt: skip

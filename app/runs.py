@@ -17,12 +17,11 @@ from core.phases import KIND_WORDS
 from core.runs.collapses import Report, report
 from core.runs.control import adopt
 from core.runs.folder import RunFolder
-from core.runs.home import PROJECT, runs_root
+from core.runs.home import runs_root
+from core.runs.recorded import is_recorded, recorded
 from core.runs.store import Store
 from core.runs.tables import LIVING, Run
 
-DEMO = "demo"
-DEMO_FOLDER = PROJECT / "assets" / "demo"
 KEPT = ("collapsed", "revived", "steered", "notice", "paused", "continued", "stopped", "checkpointed")
 
 
@@ -298,14 +297,14 @@ def _view(name: str, path: str) -> RunView:
 
 
 def view_of(name: str) -> RunView:
-    """What the run of that name (or the recorded demo) recorded so far."""
-    path = DEMO_FOLDER if name == DEMO else store().root / name
+    """What the run of that name, of the store or one that comes with the program, recorded so far."""
+    path = recorded()[name].folder if is_recorded(name) else store().root / name
     return _view(name, str(path)).refresh()
 
 
 def row_of(name: str) -> Run | None:
-    """The store's row; None for the demo. BadInput where there is no such run."""
-    if name == DEMO:
+    """The store's row; None for a recorded run. BadInput where there is no such run."""
+    if is_recorded(name):
         return None
     try:
         return store().get(name)

@@ -28,12 +28,13 @@ from app.app_pages import (
 )
 from app.components.scripts import scripts
 from app.guard import guarded
-from app.runs import DEMO, final_accuracy, store, strength_words
+from app.runs import final_accuracy, store, strength_words
 from app.selection import select, selection
 from core.errors import WrongMoment
 from core.runs.control import wake_dispatcher
 from core.runs.families import strengths_of
 from core.runs.home import PROJECT
+from core.runs.recorded import recorded
 from core.runs.tables import LIVING, Run
 
 ICONS = {
@@ -92,7 +93,7 @@ def dashboard() -> None:
 @st.fragment(run_every=3.0)
 @guarded
 def run_list() -> None:
-    """The runs, newest first, as cards one can open; the recorded demo last."""
+    """The runs, newest first, as cards one can open; the recorded ones last."""
     st.html('<p class="card-title" role="heading" aria-level="2">Runs</p>')
     store().mark_lost()
     wake_dispatcher(store())
@@ -109,9 +110,12 @@ def run_list() -> None:
         store().set_deleted(undo, False)
         st.session_state.pop("deleted", None)
         st.rerun()
-    chosen = selection().get("run") == DEMO
-    if st.button("Recorded demo", key="run-demo", icon=":material/movie:", type=_look(chosen), width="stretch"):
-        _open(DEMO)
+    for one in recorded().values():
+        chosen = selection().get("run") == one.name
+        if st.button(
+            one.title, key=f"run-{one.name}", icon=":material/movie:", type=_look(chosen), width="stretch", help=one.say
+        ):
+            _open(one.name)
 
 
 def _look(chosen: bool) -> Literal["primary", "secondary"]:

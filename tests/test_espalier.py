@@ -12,7 +12,8 @@ from test_components import VIEW
 from app import espalier_data, espalier_ghost
 from app.components import espalier as tree
 from app.components.figure_parts import DARK, LEVEL_HUES
-from app.runs import DEMO, RunView, view_of
+from app.runs import RunView, view_of
+from core.runs.recorded import DEMO
 
 
 def opened(text):

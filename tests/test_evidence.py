@@ -10,7 +10,7 @@ import pytest
 from core.cli_train import train
 from core.config import checked
 from core.errors import BadInput, WrongMoment
-from core.evidence import counting, doing, findings, rendering, rows
+from core.evidence import counting, doing, findings, gains, rendering, rows
 from core.evidence.tables import TABLES
 from core.evidence.wanted import DENSE, METHOD, SCRATCH, SHUFFLED, Table, Wanted, with_controls, with_level_controls
 from core.presets import preset
@@ -140,6 +140,8 @@ def test_every_table_names_its_rows_once_and_every_source_is_a_row():
         assert {wanted.config.source for wanted in table.wanted} <= {"", *table.by_name}
         assert set(table.paper) <= {wanted.point for wanted in table.wanted}
         assert all(rendering.paper_beside(table, point) for point in table.paper), "the paper's points are known"
+        for place, *names in table.pairs.values():
+            assert all(gains.printed(place, name) for name in names)
     everywhere = [wanted for table in TABLES.values() for wanted in table.wanted]
     assert all(a.config == b.config for a in everywhere for b in everywhere if a.name == b.name)
 

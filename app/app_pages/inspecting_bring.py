@@ -15,13 +15,14 @@ from app import sentences, theme
 from app.app_pages import parts
 from app.asking import BUSY, WAKING
 from app.guard import guarded
-from app.runs import DEMO, row_of, store, view_of
+from app.runs import row_of, store, view_of
 from core.data import NORMALISATIONS, missing
 from core.data.names import DATASETS
 from core.errors import BadInput
 from core.networks.names import NAMES, SPECS
 from core.runs.home import data_dir
 from core.runs.lane_client import ask
+from core.runs.recorded import is_recorded
 from core.runs.uploads import LARGEST_MIB, Upload, forget, keep, kept
 
 KINDS = {"run": "A run of mine", "file": "A file"}
@@ -88,9 +89,9 @@ def brought() -> Brought | None:
 
 def _of_run() -> Brought | None:
     run = parts.chosen_run()
-    if run is None or run == DEMO:
+    if run is None or is_recorded(run):
         st.caption(
-            "The recorded demo has no row in your store. Choose a run on the left, or start one."
+            "A recorded run has no row in your store. Choose a run on the left, or start one."
             if run
             else "No run yet: start one, or bring a file."
         )

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import level_charts, theme
 from app.app_pages import parts
+from app.app_pages.findings import what_nesting_gains
 from app.app_pages.levels_bands import bands
 from app.app_pages.levels_budget import budget
 from app.app_pages.levels_cost import level_cost
@@ -51,6 +52,7 @@ def page() -> None:
         st.fragment(_accuracy, run_every=1.0 if is_living(row) else None)(run)
     with right:
         take_levels(run)
+    what_nesting_gains()
     words = (
         "level",
         "core level",
@@ -82,6 +84,7 @@ def _none(run: str | None) -> None:
             )  # fmt: skip
         st.caption(f"{p.say} About {p.minutes:g} min on two cores, nothing to download.")
         parts.said()
+    what_nesting_gains()
 
 
 def _start() -> None:

@@ -15,11 +15,12 @@ from app.asking import known
 from app.components.espalier import espalier
 from app.components.live_chart import live_chart
 from app.espalier_data import died, espalier_data
-from app.runs import DEMO, RunView, final_accuracy, methods_of, newest_run, row_of, view_of
+from app.runs import RunView, final_accuracy, methods_of, newest_run, row_of, view_of
 from app.selection import select, selection
 from app.talk.conditions import of_run
 from app.talk.slide import Slide, brief
 from core.networks.names import shown
+from core.runs.recorded import DEMO, recorded
 from core.runs.tables import Run
 
 STATES = {
@@ -70,7 +71,7 @@ def said() -> None:
 def header(row: Run | None, view: RunView) -> None:
     """Name, state, settings in a line, and the error of a run that ended badly."""
     if row is None:
-        st.subheader("Recorded demo", anchor=False)
+        st.subheader(recorded()[view.name].title, anchor=False)
         st.caption(f"A real run of this program, recorded. {about(view.started.get('config', {}))}")
         return
     st.subheader(row.name or row.id, anchor=False)

@@ -11,13 +11,14 @@ from app.app_pages import parts
 from app.app_pages.comparison import comparison
 from app.app_pages.settings_form import settings_form
 from app.app_pages.solvers import solvers
-from app.runs import DEMO, store, view_of
+from app.runs import store, view_of
 from app.selection import select
 from core.config import RunConfig
 from core.errors import BadInput, WrongMoment
 from core.papers import is_published
 from core.presets import PRESETS, Preset
 from core.runs.control import check_data, submit
+from core.runs.recorded import DEMO, recorded
 
 
 def page() -> None:
@@ -41,20 +42,46 @@ def page() -> None:
         if st.button("Learn in 3 minutes", key="go-learn", icon=":material/school:", width="stretch"):
             st.switch_page(st.session_state["pages"]["learn"])
     _go_if_started()
-    demo = view_of(DEMO)
-    if demo.started:
-        with theme.card(
-            "A recorded run, playing",
-            "The trunk is the skip path; what hangs on it lives. Ghosts have died, orange is dying.",
-            key="demo",
-        ):
-            parts.tree(demo, key="demo-tree", follow=False, playing=True)
+    _recorded()
     st.subheader("Or choose another run", anchor=False)
     _cards()
     settings_form(_begin)
     solvers()
     comparison()
     _go_if_started()
+
+
+def _recorded() -> None:
+    """The recorded run that is chosen, playing; the demo first."""
+    known = recorded()
+    with theme.card(
+        "A recorded run, playing",
+        "The trunk is the path through the network; what hangs on it lives. Ghosts have died, orange is dying.",
+        key="demo",
+    ):
+        chosen = DEMO
+        if len(known) > 1:
+            chosen = st.segmented_control(
+                "Recorded run", list(known), default=DEMO, format_func=lambda name: known[name].title, key="recorded", required=True,
+                bind="query-params", label_visibility="collapsed",
+            ) or DEMO  # fmt: skip
+        words, button = st.columns([6, 1], vertical_alignment="center")
+        words.caption(f"{known[chosen].say} {parts.about(view_of(chosen).started.get('config', {}))}")
+        button.button(
+            "Open it",
+            key="open-recorded",
+            icon=":material/open_in_new:",
+            width="stretch",
+            on_click=_open,
+            args=(chosen,),
+        )
+        parts.tree(view_of(chosen), key=f"{chosen}-tree", follow=False, playing=True)
+
+
+def _open(name: str) -> None:
+    """Select a recorded run and go to its Live page."""
+    select(run=name, epoch=None, site=None, unit=None)
+    st.session_state["started"] = name
 
 
 def _go_if_started() -> None:

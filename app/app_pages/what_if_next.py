@@ -9,12 +9,13 @@ import streamlit as st
 from app import jobs, theme, whatif_words
 from app.crossing_state import crossed_of, standing
 from app.guard import guarded
-from app.runs import DEMO, row_of, store
+from app.runs import row_of, store
 from core.config import checked
 from core.crossed import Crossed, written
 from core.errors import BadInput, WrongMoment
 from core.presets import hand_tuning
 from core.runs.by_hand import fine_tune
+from core.runs.recorded import is_recorded
 
 EPOCHS, RATE = "whatif-epochs", "whatif-lr"
 JOB, MEASURED, QUEUED = "whatif-test", "whatif-measured", "whatif-queued"
@@ -95,7 +96,7 @@ def _measure(run: str, crossed: Crossed) -> None:
             st.rerun()
         if failed := jobs.failure(JOB):
             st.error(failed, icon=":material/error:")
-        if run == DEMO:
+        if is_recorded(run):
             st.caption(HERE_ONLY)
             return
         if found is None and st.button(

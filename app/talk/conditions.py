@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from app import sentences
-from app.runs import DEMO, RunView, methods_of
+from app.runs import RunView, methods_of
 from core.networks.names import shown
 from core.papers import CITATIONS, caveats, points_beside
+from core.runs.recorded import recorded
 
 SHORT = {
     "SSL": "Wen et al., NIPS 2016, arXiv 1608.03665",
@@ -29,7 +30,8 @@ def papers_of(methods: Collection[str]) -> list[str]:
 def run_line(view: RunView) -> str:
     """``demo: ResNet-20 on digits, SSS, 120 epochs, seed 0, n = 1.``"""
     config = view.started["config"]
-    name = "Recorded demo" if view.name == DEMO else view.name
+    known = recorded().get(view.name)
+    name = known.title if known else view.name
     return f"{name}: {shown(config['network'])} on {config['dataset']}, {methods_of(config)}, {view.total_epochs} epochs, seed {config['seed']}, n = 1."
 
 

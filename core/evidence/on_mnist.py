@@ -21,22 +21,22 @@ RECIPE: dict[str, Any] = {
     "phases.2.lr": 0.05,
     "phases.2.ema": 0.999,
 }
-LENET = {  # point: filters, shapes
-    "filters, row 2": ("ssl-lenet-table1", 0.0158, 0.0),
-    "filters, row 3": ("ssl-lenet-table1", 0.0215, 0.0),
-    "filters, beyond": ("ssl-lenet-table1", 0.032, 0.0),
-    "shapes, row 4": ("ssl-lenet-table2", 0.008, 0.008),
-    "shapes, row 5": ("ssl-lenet-table2", 0.012, 0.012),
+LENET = {  # point: preset, strengths on filters and on shapes, multiplier of the linear layers, strengths tried
+    "filters, row 2": ("ssl-lenet-table1", 0.014, 0.0, 0.1, 10),
+    "filters, row 3": ("ssl-lenet-table1", 0.0158, 0.0, 0.1, 10),
+    "filters, beyond": ("ssl-lenet-table1", 0.05, 0.0, 0.02, 10),
+    "shapes, row 4": ("ssl-lenet-table2", 0.0074, 0.0074, 0.1, 5),
+    "shapes, row 5": ("ssl-lenet-table2", 0.0103, 0.0103, 0.1, 5),
 }
 MLP = {"neurons, row 2": 0.003, "neurons, row 3": 0.006}
 
 
 def lenet(point: str) -> list[Wanted]:
     """A point of LeNet with its controls; all share the dense network, which trains equally long."""
-    name, filters, shapes = LENET[point]
-    strengths = {"phases.1.strength_filter": filters, "phases.1.strength_shape": shapes}
-    config = settings(name, **RECIPE, **strengths)
-    return controlled(f"ssl-lenet-{_words(point)}", point, config, tried=6, dense="ssl-lenet", shuffled=True)
+    name, filters, shapes, linear, tried = LENET[point]
+    strengths = {"strength_filter": filters, "strength_shape": shapes, "multipliers": {"fc*": linear}}
+    config = settings(name, **RECIPE, **{f"phases.1.{key}": value for key, value in strengths.items()})
+    return controlled(f"ssl-lenet-{_words(point)}", point, config, tried=tried, dense="ssl-lenet", shuffled=True)
 
 
 def mlp(point: str) -> list[Wanted]:

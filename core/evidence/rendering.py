@@ -27,7 +27,7 @@ def markdown(name: str) -> str:
     titles = [_title(name, table) for name in head]
     out = [f"| {' | '.join(titles)} |", "|" + "---|" * len(head)]
     out += [f"| {' | '.join(row[name] for name in head)} |" for row in cells]
-    return "\n".join([*out, "", _conditions(table, rows)])
+    return "\n".join([*out, "", conditions(table, rows)])
 
 
 def readme_section() -> str:
@@ -98,7 +98,7 @@ def _removal(line: Mapping[str, Any]) -> str:
     return verdicts if line["max_rel"] is None else f"{verdicts}, {line['max_rel']:.0e}"
 
 
-def _conditions(table: Table, rows: Mapping[str, Row]) -> str:
+def conditions(table: Table, rows: Mapping[str, Row]) -> str:
     """Seeds, lengths, machine and versions, in a sentence."""
     if not rows:
         return "No row yet."

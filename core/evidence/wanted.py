@@ -37,7 +37,7 @@ class Table:
     """Wanted runs, and what they ask. `error`: whether accuracy is told as test error, as the papers do.
 
     `cost`: what MACs left are counted of, as the papers count them: all layers, or convolutions. `paper`: the paper's point (`core.papers`)
-    that stands beside a point.
+    that stands beside a point; `pairs`: (place, better, than), its points that are set against one another as here a label is against a role.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Table:
     error: bool = True
     cost: Literal["macs", "conv_macs"] = "macs"
     paper: Mapping[str, str] = field(default_factory=dict)
+    pairs: Mapping[tuple[str, str], tuple[str, str, str]] = field(default_factory=dict)
 
     @property
     def by_name(self) -> dict[str, Wanted]:

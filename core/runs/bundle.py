@@ -26,6 +26,7 @@ from core.networks.names import own_named
 from core.runs.control import row_from
 from core.runs.export import RECORDS, export
 from core.runs.folder import FORMAT, RunFolder, write_atomically
+from core.runs.recorded import recorded
 from core.runs.store import Store
 
 SUFFIX = ".zip"
@@ -35,7 +36,7 @@ CHECKPOINT = re.compile(r"checkpoints/\d{5}\.safetensors")
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,79}", re.ASCII)
 MAX_MEMBERS, MAX_BYTES = 64, 2**31  # of all members together, unpacked
 MAX_JSON, MAX_EVENTS = 64 * 2**20, 512 * 2**20  # bytes of a JSON file, and of the events
-TAKEN = {"demo", "uploads", "inspected", "forms"}  # names in the folder of runs that are no run's
+TAKEN = {"uploads", "inspected", "forms"}  # names in the folder of runs that are no run's
 
 
 def pack(folder: RunFolder, target: Path) -> None:
@@ -195,7 +196,7 @@ def _taken_in(store: Store, scratch: Path, about: dict[str, Any], called: str) -
 def _free(store: Store, name: Any) -> str:
     """The run's own name, or one beside it where a run or a folder here has it."""
     wanted = name if isinstance(name, str) and NAME.fullmatch(name) else "imported"
-    known = store.names() | TAKEN
+    known = store.names() | TAKEN | recorded().keys()
     while wanted in known or (store.root / wanted).exists():
         base = re.sub(r"-from-[0-9a-f]{4}$", "", wanted)[:70]
         wanted = f"{base}-from-{secrets.token_hex(2)}"

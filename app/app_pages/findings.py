@@ -1,0 +1,76 @@
+"""What recorded runs show: a table's question and its sentences, and of NestedNet's tables every difference as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from app import gain_charts, theme
+from app.app_pages import parts
+from core.evidence.counting import recorded
+from core.evidence.findings import findings
+from core.evidence.gains import gains
+from core.evidence.rendering import conditions
+from core.evidence.tables import TABLES
+from core.evidence.wanted import METHOD, Table
+
+
+def tables_of(network: str, dataset: str) -> list[Table]:
+    """The tables that have rows of a method on that network and data set."""
+    return [
+        table for table in TABLES.values()
+        if any((w.config.network, w.config.dataset) == (network, dataset) for w in table.wanted if w.role == METHOD) and _rows(table.name)
+    ]  # fmt: skip
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def _rows(name: str) -> int:
+    return len(recorded(TABLES[name]))
+
+
+def what_they_show(tables: Sequence[Table]) -> None:
+    """A card of sentences for each table."""
+    for table in tables:
+        with theme.card(table.title, table.asks, key=f"findings-{table.name}"):
+            _sentences(table.name)
+
+
+def what_nesting_gains() -> None:
+    """The tables of NestedNet: which levels gain from being trained together, ours beside the paper's."""
+    known = {name: table for name, table in TABLES.items() if name.startswith("nested-") and _rows(name)}
+    if not known:
+        return
+    st.subheader("Recorded: levels beside networks of their own", anchor=False)
+    name = st.segmented_control(
+        "Table", list(known), default=next(iter(known)), format_func=lambda n: SHORT.get(n, n), key="nested-table", required=True,
+        bind="query-params", label_visibility="collapsed",
+    ) or next(iter(known))  # fmt: skip
+    table = known[name]
+    found = gains(table)
+    if found:
+        frame = pd.DataFrame([
+            {
+                "what": one.label, "against": one.against, "points gained": 100 * one.ours[0], "standard deviation": None if one.ours[1] is None else 100 * one.ours[1],
+                "pairs": one.ours[2], "the paper's points": None if one.paper is None else 100 * one.paper, "the paper": one.cited,
+            }
+            for one in found
+        ])  # fmt: skip
+        parts.chart(
+            f"{table.title}. {table.asks}", gain_charts.gain_chart(found), frame, key=f"gains-{name}", height=gain_charts.height_of(found),
+            note=conditions(table, recorded(table)), conditions=lambda: conditions(table, recorded(table)),
+        )  # fmt: skip
+    with theme.card("What it shows", "Seeds are paired; a difference within one standard deviation of the pairs is called none.", key="gains-words"):  # fmt: skip
+        _sentences(name)
+
+
+SHORT = {
+    "nested-weights": "Masks on weights", "nested-channels": "Channels", "nested-four-levels": "Four levels", "nested-hierarchy": "Class hierarchy",
+}  # fmt: skip
+
+
+def _sentences(name: str) -> None:
+    table = TABLES[name]
+    st.markdown("\n".join(f"- {sentence}" for sentence in findings(table)))
+    st.caption(conditions(table, recorded(table)))

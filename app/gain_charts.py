@@ -34,7 +34,7 @@ def gain_chart(gains: Sequence[Gain]) -> Spec:
         xaxis=titled_axis("points of test accuracy gained", zeroline=False),
         yaxis=titled_axis("", tickvals=rows, ticktext=[_name(one) for one in gains], range=[len(gains) - 0.4, -0.6], showgrid=False),
         shapes=[rule(x0=0, x1=0, yref="paper", y0=0, y1=1, color=GHOST, width=1.6)],
-        showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"}, margin={"l": 230, "r": 16, "t": 34, "b": 42},
+        showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"}, margin={"l": 190, "r": 16, "t": 34, "b": 42},
         plot_bgcolor=PAPER,
     )  # fmt: skip
     return figure([ours, *([theirs] if told else [])], layout, gains_sentence(gains))

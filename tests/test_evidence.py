@@ -212,8 +212,11 @@ def test_a_consensus_is_set_beside_the_full_level():
         f"j.{seed}": {"levels": [level | {"level": k, "accuracy": {"test": 0.5 + k / 10}} for k in range(2)], "consensus": {"average": 0.62 + seed / 100}, "seconds": None}
         for seed in range(2)
     }  # fmt: skip
-    table = Table("t", "", "", tuple(Wanted(name, "point", config(seed)) for seed, name in enumerate(rows_)))
-    *_, together = counting.summary(table, rows_)
+    other = {name.replace("j", "r"): row for name, row in rows_.items()}
+    random = [Wanted(name, "point", config(seed), "random masks") for seed, name in enumerate(other)]
+    table = Table("t", "", "", (*(Wanted(name, "point", config(seed)) for seed, name in enumerate(rows_)), *random))
+    *_, together, drawn = counting.summary(table, rows_ | other)
+    assert drawn["over_full"] is None and drawn["difference"][0] == 0
     assert together["label"] == "consensus, average" and together["over_full"][0] == pytest.approx(0.025)
     assert together["over_full"][2] == 2
 

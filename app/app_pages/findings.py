@@ -58,8 +58,8 @@ def what_nesting_gains() -> None:
             for one in found
         ])  # fmt: skip
         parts.chart(
-            f"{table.title}. {table.asks}", gain_charts.gain_chart(found), frame, key=f"gains-{name}", height=gain_charts.height_of(found),
-            note=conditions(table, recorded(table)), conditions=lambda: conditions(table, recorded(table)),
+            table.asks, gain_charts.gain_chart(found), frame, key=f"gains-{name}", height=gain_charts.height_of(found),
+            note=table.title, conditions=lambda: f"{table.title}. {conditions(table, recorded(table))}",
         )  # fmt: skip
     with theme.card("What it shows", "Seeds are paired; a difference within one standard deviation of the pairs is called none.", key="gains-words"):  # fmt: skip
         _sentences(name)

@@ -83,11 +83,7 @@ def _place(key: Key, keys: Sequence[Key]) -> tuple[int, int, int]:
 def _line(key: Key, said: Mapping[Key, dict[int, dict[str, Any]]]) -> dict[str, Any]:
     own, ones = said[key], list(said[key].values())
     method = said.get((key[0], key[1], METHOD), {}) if key[2] != METHOD else {}
-    full = (
-        said[max(k for k in said if k[0] == key[0] and k[2] == METHOD and k[1].startswith("level"))]
-        if key[1].startswith(CONSENSUS)
-        else {}
-    )
+    full = _full(key, said) if key[2] == METHOD and key[1].startswith(CONSENSUS) else {}
     return {
         "point": key[0], "label": key[1], "role": key[2], "n": len(ones),
         **{name: spread([one[name] for one in ones if one.get(name) is not None]) for name in ("accuracy", "macs", "params", "speed")},
@@ -97,6 +93,12 @@ def _line(key: Key, said: Mapping[Key, dict[int, dict[str, Any]]]) -> dict[str, 
         "epochs": ones[0]["epochs"], "seconds": spread([one["seconds"] for one in ones if one["seconds"] is not None]),
         "tried": ones[0]["tried"],
     }  # fmt: skip
+
+
+def _full(key: Key, said: Mapping[Key, dict[int, dict[str, Any]]]) -> dict[int, dict[str, Any]]:
+    """The full level beside a consensus, by seed."""
+    levels = [k for k in said if (k[0], k[2]) == (key[0], METHOD) and k[1].startswith("level")]
+    return said[levels[-1]]
 
 
 def paired(a: Mapping[int, Row], b: Mapping[int, Row]) -> tuple[float, float | None, int] | None:

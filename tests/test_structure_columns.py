@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 from core.errors import PlanError
-from core.structure import RemovalPlan, apply, plan_chosen, plan_zeros, remove_zeros, verify
+from core.forms import rewrite
+from core.networks import build
+from core.structure import RemovalPlan, apply, load, plan_chosen, plan_zeros, remove_zeros, save, verify
 
 DOUBLE = torch.float64
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -330,3 +332,80 @@ def test_type_frozen_weights_and_mode_are_kept(how):
     new = apply(plan_zeros(network, example), network, example).get_submodule("2")
     assert new.weight.dtype == new.bias.dtype == torch.bfloat16 and new.training
     assert not new.weight.requires_grad and new.weight.shape[2:] == {"window": (2, 3), "gather": (1, 1)}[how]
+
+
+class Flattened(nn.Module):
+    """Planes in an order of their own, flattened into two linear layers."""
+
+    def __init__(self, order=(0, 1, 2, 3), channels=3):
+        super().__init__()
+        self.order = order
+        self.conv = nn.Conv2d(channels, INPUTS, 3, padding=1)
+        self.fc = nn.Linear(INPUTS * 30, 40)
+        self.head = nn.Linear(40, 5)
+
+    def forward(self, x):
+        x = torch.sigmoid(self.conv(x)).permute(self.order)
+        return self.head(torch.relu(self.fc(torch.flatten(x, 1))))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (0, 3, 1, 2)])
+@pytest.mark.parametrize("dead_filter", [False, True])
+def test_a_linear_layer_behind_a_flatten_reads_only_the_places_it_needs(order, dead_filter):
+    network = Flattened(order).double().eval()
+    x = images(2, 3, 5, 6)
+    gone = np.random.default_rng(1).permutation(INPUTS * 30)[:80]
+    with torch.no_grad():
+        for i, parameter in enumerate(network.parameters()):
+            parameter.copy_(images(*parameter.shape, seed=i) * 0.3)
+        network.fc.weight[:, gone] = 0.0
+        network.fc.weight[30:] = 0.0
+        if dead_filter:
+            network.conv.weight[1] = 0.0
+    plan, small = remove_zeros(network, x)
+    cut = plan.shapes["fc"]
+    assert cut.how == "gather" and set(cut.removed) <= set(gone.tolist())
+    dead = INPUTS * 30 - 80 if not dead_filter else None
+    assert dead is None or (small.fc.in_features, sorted(cut.removed)) == (dead, sorted(gone.tolist()))
+    assert small.fc.out_features == 30 and small.fc.in_features <= 40
+    assert torch.allclose(small(x), network(x), rtol=0, atol=1e-13)
+    assert verify(network, plan, x, [images(8, 3, 5, 6, seed=9), images(9, 3, 5, 6, seed=8)]).verdict == "exact"
+    again = apply(RemovalPlan.model_validate_json(plan.model_dump_json()), network, x)
+    assert torch.equal(again(x), small(x))
+    with torch.no_grad():
+        network.fc.weight[3, int(cut.removed[0])] = 1.0
+    with pytest.raises(PlanError, match="fc/shape: a removed shape must be zero in all filters that stay"):
+        apply(plan, network, x)
+
+
+def test_a_few_dead_places_are_multiplied_rather_than_gathered_and_the_plan_says_so():
+    network = Flattened().double().eval()
+    with torch.no_grad():
+        network.fc.weight[:, 7] = 0.0
+        network.fc.weight[2:] = 0.0
+        network.fc.bias[2:] = 0.0
+    plan, small = remove_zeros(network, images(2, 3, 5, 6))
+    assert plan.shapes["fc"].model_dump() == {"removed": [7], "how": "none"} and small.fc.in_features == INPUTS * 30
+
+
+def test_pixels_that_no_neuron_reads_leave_a_perceptron_in_every_form(tmp_path):
+    """As in SSL's figure 4: the compact network, its file, its ONNX form and its Python read only the others."""
+    network = build("mlp", num_classes=10, in_channels=1, image_size=28).eval()
+    read = torch.arange(784) % 3 == 0
+    with torch.no_grad():
+        network.fc1.weight[:, ~read] = 0.0
+    x = torch.randn(8, 1, 28, 28)
+    plan, small = remove_zeros(network, x)
+    assert small.fc1.in_features == int(read.sum()) == 262 and len(plan.shapes["fc1"].removed) == 784 - 262
+    assert torch.allclose(small(x), network(x), atol=1e-5)
+    save(
+        tmp_path / "small.safetensors",
+        small,
+        source={"network": "mlp"},
+        plan=plan,
+        certificate=verify(network, plan, x, [x]),
+    )
+    kept = load(tmp_path / "small.safetensors").eval()
+    assert torch.equal(kept(x), small(x))
+    assert rewrite(tmp_path / "small.safetensors", tmp_path / "small.onnx", x)["check"]["float64_max_rel"] < 1e-9
+    assert rewrite(tmp_path / "small.safetensors", tmp_path / "small_net.py", x)["form"] == "Python source"

@@ -1,7 +1,8 @@
 """Filter shapes: taps that are zero across all filters (columns of the layer's matrix), and how a layer runs without them.
 
 `window`: the kernel shrinks to the box of the taps that are left. `gather`: the columns that are left are gathered, then
-multiplied as one matrix (Wen et al., 2016, section 3.2: shape-wise sparsity).
+multiplied as one matrix (Wen et al., 2016, section 3.2: shape-wise sparsity). A linear layer behind a flatten gathers too: the
+pixels, or places of a map, that some neuron reads (figure 4 of the paper).
 """
 
 from __future__ import annotations
@@ -13,21 +14,27 @@ import torch
 from torch import Tensor, fx, nn
 
 from core.structure.build import Build
-from core.structure.layers import CONVS, Kernel, kernel_of, num_groups
+from core.structure.layers import CONVS, Kernel, kernel_of, narrow_layer, num_groups
 from core.structure.plan import How, ShapeCut
-from core.structure.rules_layers import must, stream_sources
-from core.structure.values import ALIVE, Flow, Op
+from core.structure.rules_layers import columns_of, must, stream_sources
+from core.structure.values import ALIVE, Flow, Layout, Op
 
 GATHER_BELOW = (
     0.4  # share of the window's columns; below it gathering beats multiplying zeros (benchmark: bench_columns)
 )
+WORTH_GATHERING = 8  # products saved for each number that a linear layer gathers
 
 
 def shape_cuts(flow: Flow) -> dict[str, ShapeCut]:
-    """By layer: every zero column of an ungrouped convolution that somebody reads."""
+    """By layer: every zero column of an ungrouped convolution, or of a linear layer behind a flatten, that somebody reads."""
     out: dict[str, ShapeCut] = {}
     for op in flow.ops:
         module = op.module
+        if op.kind == "layer" and isinstance(module, nn.Linear) and isinstance(op.inputs[0], Layout):
+            found = linear_cut(flow, op, op.inputs[0])
+            if found and op.path not in out:
+                out[op.path] = found
+            continue
         if op.kind != "layer" or not isinstance(module, CONVS) or num_groups(module) > 1 or not len(op.rows(ALIVE)):
             continue
         if all(k == 1 for k in module.kernel_size):  # its shapes are its channels
@@ -39,6 +46,17 @@ def shape_cuts(flow: Flow) -> dict[str, ShapeCut]:
             removed = gone.flatten().nonzero().flatten().tolist()
             out[op.path] = ShapeCut(removed=removed, how=decided(kept, inputs, kernel_of(module)))
     return out
+
+
+def linear_cut(flow: Flow, op: Op, value: Layout) -> ShapeCut | None:
+    """The zero columns of a linear layer, of channels that stay, by their number in its weight; gathered where that saves work."""
+    rows = len(op.rows(ALIVE))
+    kept, columns = kept_columns(flow, op), columns_of(value)
+    gone = ~kept & stream_sources(flow, op, ALIVE).alive.unsqueeze(1) & (columns >= 0)
+    if not rows or kept.shape[1] == 1 or not gone.any() or not kept.any():
+        return None
+    saves = int(gone.sum()) * rows > WORTH_GATHERING * int(kept.sum())
+    return ShapeCut(removed=sorted(columns[gone].tolist()), how="gather" if saves else "none")
 
 
 def kept_columns(flow: Flow, op: Op) -> Tensor:
@@ -76,6 +94,8 @@ def emit_shrunk(
 ) -> tuple[nn.Module, fx.Node, Any]:
     """(layer, its input, how a weight becomes the layer's) without the zero columns of `weight` (rows, inputs, taps)."""
     module = must(op.module)
+    if isinstance(module, nn.Linear):
+        return linear_gathered(build, module, weight, bias, node)
     assert isinstance(module, CONVS)
     how, kernel = build.flow.shapes[op.path].how, kernel_of(module)
     if how == "gather":
@@ -112,6 +132,18 @@ def emit_shrunk(
         node,
         cut,
     )
+
+
+def linear_gathered(
+    build: Build, module: nn.Linear, weight: Tensor, bias: Tensor | None, node: fx.Node
+) -> tuple[nn.Module, fx.Node, Any]:
+    """A linear layer over the columns that are left, picked out of the flattened input."""
+    kept = (weight != 0).flatten(1).any(0).nonzero().flatten().cpu()
+
+    def cut(w: Tensor) -> Tensor:
+        return w.flatten(1).index_select(1, kept.to(w.device))
+
+    return narrow_layer(module, cut(weight).unsqueeze(2), bias), build.select(node, kept, 1), cut
 
 
 def gathered(

@@ -100,7 +100,7 @@ def run_list() -> None:
     parts.said()
     rows, total = store().recent(10_000 if st.session_state.get("all-runs") else SHOWN)
     if not rows:
-        st.caption("No run of your own yet. Start has the button; until then, look at the recorded one.")
+        st.caption("No run of your own yet. Start has the button; until then, look at a recorded one.")
     for row in rows:
         guarded(_card)(row)
     if total > SHOWN:

@@ -194,7 +194,7 @@ def evidence_points() -> pd.DataFrame:
                 "key": f"{table.name}/{line['point']}/{line['label']}/{line['role']}", "label": f"{name} {line['label']}".strip(),
                 "method": _look(line["role"], config.model_dump()), "role": line["role"], "source": "recorded", "network": config.network,
                 "dataset": config.dataset, "n": line["n"], "epochs": line["epochs"], "seconds": line["seconds"][0] if line["seconds"] else None,
-                "tried": line["tried"], "certificate": sentences.listing(line["verdicts"]), "spread": "± 1 standard deviation", "machine": machine,
+                "tried": line["tried"], "certificate": sentences.listing(line["verdicts"]), "spread": "± 1 standard deviation", "machine": machine, "counted": table.cost,
                 "path": f"{table.name}/{line['point']}/{line['role']}" if nested and line["role"] == METHOD else None,
                 "strength": float(level) if level.isdigit() else None, "level": int(level) if level.isdigit() else None, "comparable": True,
                 **_deviations("accuracy", line["accuracy"]), **_deviations("macs", line["macs"]), **_deviations("params", line["params"]),

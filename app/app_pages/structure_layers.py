@@ -86,7 +86,7 @@ def layers(view: RunView, epoch: int) -> None:
     bar = st.column_config.ProgressColumn
     with theme.card("Layers", f"{sentence} Choose a row to see its units.", key="layers"):
         st.dataframe(
-            table, hide_index=True, key=key, height=400, on_select=lambda: _choose(table, key), selection_mode="single-row",
+            table, hide_index=True, key=key, height=min(36 * (len(table) + 1) + 2, 400), on_select=lambda: _choose(table, key), selection_mode="single-row",
             selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
             column_order=("layer", "state", "alive", "units", "alive over epochs", "MACs", "MACs dense", "parameters"),
             column_config={

@@ -69,7 +69,7 @@ def _why_not(result: dict[str, Any]) -> None:
     table["layer"] = [parts.short(site.partition("/")[0]) for site in table["site"]]
     table["stay"] = table["total"] - table["removed"]
     st.dataframe(
-        table, hide_index=True, key="why-table", height=280,
+        table, hide_index=True, key="why-table", height=min(36 * (len(table) + 1) + 2, 280),
         column_order=("layer", "total", *(k for k in ("zero", "uniform", "field", "unread") if table[k].any()), "alive", "removed", "stay"),
         column_config={
             "total": st.column_config.NumberColumn("units"),

@@ -198,7 +198,9 @@ def _conditions(table: pd.DataFrame, axis: str, place: tuple[Any, ...] | None) -
         "Thin lines: strengths of one family, or levels of one network, core first; points of different methods are never joined."
     )
     if axis == "macs" and "counted" in table and (table["counted"] == "conv_macs").any():
-        words.append("Recorded points count the MACs of convolutions, as the paper does; one's own runs those of all layers.")
+        words.append(
+            "Recorded points count the MACs of convolutions, as the paper does; one's own runs those of all layers."
+        )
     missing = int(table[axis].isna().sum()) if axis in table else len(table)
     if missing:
         words.append(

@@ -1,0 +1,85 @@
+"""What comes recorded: the gallery's runs are rows of evidence, and the pages say what the tables show."""
+
+import json
+
+import make_gallery
+import plotly.graph_objects as go
+import pytest
+from test_pages import no_processes, page, words  # noqa: F401  (pages start nothing in the background)
+
+from app import gain_charts
+from core.evidence import gains
+from core.evidence.findings import findings
+from core.evidence.rows import FOLDER
+from core.evidence.tables import TABLES
+from core.evidence.wanted import METHOD, Table, Wanted
+from core.runs.folder import RunFolder
+from core.runs.recorded import DEMO, is_recorded, recorded
+from core.structure import load
+
+GALLERY = [name for name in recorded() if name != DEMO]
+
+
+def test_the_demo_comes_first_and_nothing_else_counts_as_recorded():
+    assert next(iter(recorded())) == DEMO and is_recorded(DEMO)
+    assert not is_recorded("digits-sss-57cc88") and not is_recorded(None)
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_a_run_of_the_gallery_is_the_run_of_its_row_and_can_be_asked(name):
+    _, row, title, say = make_gallery.GALLERY[name]
+    folder = RunFolder(recorded()[name].folder)
+    about = folder.about()
+    assert (recorded()[name].title, recorded()[name].say) == (title, say)
+    told = json.loads((FOLDER / f"{row}.json").read_text())
+    assert about["result"]["weights_sha256"] == told["weights_sha256"] and about["weights_only"] is True
+    assert len(list(folder.checkpoints.iterdir())) == 1 and load(folder.compact) is not None
+    size = sum(file.stat().st_size for file in folder.path.rglob("*") if file.is_file())
+    assert size < 4e6, "small enough to come with the program"
+
+
+def test_the_first_screen_plays_whichever_recorded_run_is_chosen(runs):
+    at = page("start")
+    if GALLERY:
+        at.segmented_control(key="recorded").set_value(GALLERY[0]).run()
+        assert recorded()[GALLERY[0]].say in words(at)
+    at.button(key="open-recorded").click().run()
+    assert at.session_state["selection"]["run"] == (GALLERY or [DEMO])[0]
+
+
+def made(ours, paper=None, label="level 0", against="level alone"):
+    return gains.Gain(label, against, ours, paper, "cited" if paper is not None else "")
+
+
+def test_gains_are_a_row_each_with_the_papers_hollow_beside():
+    found = [made((0.021, 0.004, 3), 0.003), made((-0.01, 0.02, 3), None, "level 1"), made((-0.03, None, 1), -0.01, "level 2")]  # fmt: skip
+    spec = gain_charts.gain_chart(found)
+    figure = go.Figure({"data": spec["data"], "layout": spec["layout"]})
+    ours, theirs = figure.data
+    assert ours.x == (2.1, -1.0, -3.0) and ours.error_x.array == (0.4, 2.0, 0.0)
+    assert theirs.x == (0.3, -1.0) and theirs.y == (0, 2) and theirs.marker.symbol == "diamond-open"
+    assert spec["alt"] == "Of 3 differences 1 are gains and 0 losses beyond one standard deviation of the pairs. 1 of one seed."  # fmt: skip
+
+
+def test_differences_of_a_table_stand_beside_the_papers_between_the_same_two(monkeypatch):
+    table = TABLES["nested-four-levels"]
+    line = {"label": "level 0", "role": "level alone", "difference": (0.01, 0.002, 3), "over_full": None}
+    together = {"label": "consensus, learned", "role": METHOD, "difference": None, "over_full": (0.05, 0.01, 3)}
+    student = {"label": "level 0", "role": "student", "difference": (-0.01, 0.002, 3), "over_full": None}
+    monkeypatch.setattr(gains, "summary", lambda *_: [line, student, together])
+    alone, taught, consensus = gains.gains(table)
+    assert alone.paper == pytest.approx((36.0 - 35.7) / 100) and "table 2" in alone.cited
+    assert taught.paper is None and consensus.paper == pytest.approx((24.5 - 21.9) / 100)
+    assert (consensus.label, consensus.against) == ("consensus, learned", gains.FULL)
+
+
+def test_levels_and_trade_offs_say_what_the_recorded_runs_show(runs):
+    at = page("levels")
+    assert not at.exception and findings(TABLES["nested-weights"])[0] in words(at)
+    at = page("tradeoffs", set="digits", points="Recorded evidence")
+    assert findings(TABLES["digits"])[0] in words(at)
+
+
+def test_a_table_without_a_row_shows_nothing():
+    empty = Table("empty", "", "", (Wanted("no-such-row.0", "point", TABLES["digits"].wanted[0].config),))
+    assert findings(empty) == [] and gains.gains(empty) == []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,6 +16,7 @@ from app import sentences
 from app.runs import final_accuracy, strength_words
 from core.evidence.counting import recorded, summary
 from core.evidence.tables import TABLES
+from core.evidence.wanted import Table
 from core.papers import points_beside
 from core.runs.families import strengths_of
 from core.runs.tables import Run
@@ -24,8 +25,15 @@ METHOD, RANDOM = "method", "random masks"
 ROLES = {
     "dense control": "dense control", "scratch control": "same shape from scratch", "level alone": "level alone",
     "student": "core, taught by the dense network", RANDOM: "random masks", "L1-norm filters": "L1-norm filters",
+    "random mask": "random mask of this shape", "baseline": "baseline, before", "ResNet-32": "ResNet-32",
 }  # fmt: skip
-LOOKS = {"scratch control": "scratch", "dense control": "dense"}  # the other roles look like themselves
+LOOKS = {
+    "scratch control": "scratch",
+    "dense control": "dense",
+    "baseline": "dense",
+    "ResNet-32": "dense",
+    "random mask": RANDOM,
+}  # fmt: skip; the other roles look like themselves
 WHERE_KEYS = ("cpu", "device", "threads", "batch", "precision")
 
 
@@ -184,14 +192,11 @@ def evidence_points() -> pd.DataFrame:
         configs = {wanted.point: wanted.config for wanted in table.wanted if wanted.role == METHOD}
         rows = recorded(table)
         machine = _machine([row["conditions"] for row in rows.values() if row.get("conditions")])
-        for line in summary(table, rows):
-            if line["macs"] is None:
-                continue  # all levels together: no network that leaves
+        for line in _told_once(table, summary(table, rows)):
             config, level = configs[line["point"]], line["label"].removeprefix("level ")
             nested = config.phases[-1].method == "nested"
-            name = ROLES.get(line["role"], line["point"])
             found.append({
-                "key": f"{table.name}/{line['point']}/{line['label']}/{line['role']}", "label": f"{name} {line['label']}".strip(),
+                "key": f"{table.name}/{line['point']}/{line['label']}/{line['role']}", "label": line["name"],
                 "method": _look(line["role"], config.model_dump()), "role": line["role"], "source": "recorded", "network": config.network,
                 "dataset": config.dataset, "n": line["n"], "epochs": line["epochs"], "seconds": line["seconds"][0] if line["seconds"] else None,
                 "tried": line["tried"], "certificate": sentences.listing(line["verdicts"]), "spread": "± 1 standard deviation", "machine": machine, "counted": table.cost,
@@ -201,6 +206,23 @@ def evidence_points() -> pd.DataFrame:
                 **_deviations("times", line["speed"]),
             })  # fmt: skip
     return pd.DataFrame(found)
+
+
+def _told_once(table: Table, lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The lines of networks that leave, named; a control that several points share comes once, without a point's name."""
+    several = len({line["point"] for line in lines}) > 1
+    shared = Counter((line["role"], line["accuracy"], line["macs"]) for line in lines if line["role"] != METHOD)
+    seen: set[Any] = set()
+    for line in lines:
+        same = (line["role"], line["accuracy"], line["macs"])
+        if line["macs"] is None or same in seen:
+            continue  # all levels together, or said before
+        name = ROLES.get(line["role"], line["point"])
+        if shared[same] > 1:
+            seen.add(same)
+        elif several and line["role"] in ROLES:
+            name = f"{line['point']}: {name}"
+        yield line | {"name": f"{name} {line['label']}".strip()}
 
 
 def _machine(told: Sequence[Mapping[str, Any]]) -> str:

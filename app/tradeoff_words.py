@@ -8,8 +8,7 @@ import pandas as pd
 
 from app import sentences
 
-KEEPS = 0.01  # how far below the best a point may be to keep its accuracy
-ALIKE = 0.005
+KEEPS = 0.01  # how far below the best a point may be to keep its accuracy; at most half of the best one's error
 AS_CHEAP = 1.05
 
 
@@ -29,7 +28,7 @@ def named(row: dict[str, Any]) -> str:
 
 
 def sentence(frame: pd.DataFrame, cost: str = "macs") -> str:
-    """The cheapest of our points within 1 pp of the most accurate one, and whether a control does as well at no more cost."""
+    """The cheapest of our points that keeps the accuracy of the most accurate one, and whether a control does as well at no more cost."""
     if frame.empty or cost not in frame:
         return "No finished run to compare yet." if frame.empty else "None of these points has this cost measured."
     ours = frame[(frame["source"] != "paper") & frame["comparable"].astype(bool)].dropna(subset=[cost, "accuracy"])
@@ -39,7 +38,7 @@ def sentence(frame: pd.DataFrame, cost: str = "macs") -> str:
     rows = ours.assign(price=price).to_dict("records")
     best, small = best_and_cheapest(rows)
     if small["key"] == best["key"]:
-        told = f"{_capital(named(best))} is the most accurate: {sentences.percent(best['accuracy'], 1)} at {cost_words(best, cost)}; nothing cheaper is within 1 pp of it."
+        told = f"{_capital(named(best))} is the most accurate: {sentences.percent(best['accuracy'], 1)} at {cost_words(best, cost)}; nothing cheaper is within {100 * room(best):.2g} pp of it."
         return f"{told} {beside(best, rows, cost)}{_seeds(rows)}"
     gap = sentences.points(small["accuracy"] - best["accuracy"])
     said = f"{_capital(named(small))} keeps {sentences.percent(small['accuracy'], 1)} at {cost_words(small, cost)} ({gap} against {named(best)})."
@@ -47,9 +46,16 @@ def sentence(frame: pd.DataFrame, cost: str = "macs") -> str:
 
 
 def best_and_cheapest(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The most accurate point, and the one of least `price` that is within KEEPS of it."""
+    """The most accurate point, and the one of least `price` that keeps its accuracy."""
     best = max(rows, key=lambda row: row["accuracy"])
-    return best, min((row for row in rows if row["accuracy"] >= best["accuracy"] - KEEPS), key=lambda row: row["price"])
+    return best, min(
+        (row for row in rows if row["accuracy"] >= best["accuracy"] - room(best)), key=lambda row: row["price"]
+    )
+
+
+def room(best: dict[str, Any]) -> float:
+    """How far below a point another may be and keep its accuracy: 1 pp, or where little error is left half of that."""
+    return float(min(KEEPS, (1 - best["accuracy"]) / 2)) or KEEPS
 
 
 def beside(small: dict[str, Any], rows: list[dict[str, Any]], cost: str) -> str:
@@ -63,7 +69,7 @@ def beside(small: dict[str, Any], rows: list[dict[str, Any]], cost: str) -> str:
         return "No control of that cost stands beside it: whether the method was needed is not shown."
     strongest = max(cheap, key=lambda row: row["accuracy"])
     gap = strongest["accuracy"] - small["accuracy"]
-    if gap >= -ALIKE:
+    if gap >= -room(small) / 2:
         return f"A control is as good: {named(strongest)}, {sentences.percent(strongest['accuracy'], 1)} at {cost_words(strongest, cost)}."
     return f"The best control that costs no more, {named(strongest)}, is {abs(100 * gap):.1f} pp below it."
 

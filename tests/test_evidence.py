@@ -142,6 +142,8 @@ def test_every_table_names_its_rows_once_and_every_source_is_a_row():
         assert all(rendering.paper_beside(table, point) for point in table.paper), "the paper's points are known"
         for place, *names in table.pairs.values():
             assert all(gains.printed(place, name) for name in names)
+    for wanted in (wanted for table in TABLES.values() for wanted in table.wanted):
+        assert checked(wanted.config.model_dump(mode="json")) == wanted.config, "valid settings"
     everywhere = [wanted for table in TABLES.values() for wanted in table.wanted]
     assert all(a.config == b.config for a in everywhere for b in everywhere if a.name == b.name)
 
@@ -232,3 +234,12 @@ def test_macs_are_of_convolutions_where_the_paper_counts_those_and_its_point_sta
     assert line["macs"] == (0.375, None) and line["accuracy"] == (0.993, None)
     assert rendering.paper_beside(TABLES["ssl-lenet"], point).error == 0.8
     assert rendering.paper_beside(TABLES["ssl-lenet"], "filters, beyond") is None
+
+
+def test_a_control_that_is_another_network_costs_what_it_is_more_than_the_methods():
+    own, a = made({0: 0.9}, name="own")
+    deeper = [replace(w, config=w.config.model_copy(update={"network": "resnet32"})) for w in made({0: 0.92}, "ResNet-32", name="deep")[0]]  # fmt: skip
+    row = a["own.0"] | {"macs_per_image": {"dense": 15, "compact": 15}, "params": {"dense": 16, "compact": 16}}
+    _, line = counting.summary(Table("t", "", "", (*own, *deeper)), a | {"deep.0": row})
+    assert line["role"] == "ResNet-32" and (line["macs"][0], line["params"][0]) == (1.5, 2.0)
+    assert line["difference"][0] == 0

@@ -132,6 +132,31 @@ def test_recorded_evidence_has_the_means_of_its_rows():
     )
 
 
+def test_points_that_share_a_control_show_it_once_and_name_their_own(monkeypatch):
+    def line(point, role, accuracy, macs=1.0):
+        return {
+            "point": point, "label": "", "role": role, "n": 3, "accuracy": (accuracy, 0.001), "macs": (macs, 0.0), "params": (1.0, 0.0), "speed": None,
+            "epochs": 1, "seconds": None, "tried": 1, "verdicts": ["exact"],
+        }  # fmt: skip
+
+    lines = [
+        line("filters, row 2", "method", 0.993, 0.1), line("filters, row 2", "dense control", 0.994), line("filters, row 2", "scratch control", 0.99, 0.1),
+        line("filters, row 3", "method", 0.992, 0.05), line("filters, row 3", "dense control", 0.994), line("filters, row 3", "random mask", 0.98, 0.05),
+    ]  # fmt: skip
+    monkeypatch.setattr(tradeoff_points, "summary", lambda table, rows: lines if table.name == "ssl-lenet" else [])
+    table = tradeoff_points.evidence_points()
+    assert list(table["label"]) == [
+        "filters, row 2", "dense control", "filters, row 2: same shape from scratch", "filters, row 3", "filters, row 3: random mask of this shape",
+    ]  # fmt: skip
+    assert set(table["counted"]) == {"conv_macs"} and list(table["method"]) == [
+        "ssl",
+        "dense",
+        "scratch",
+        "ssl",
+        "random masks",
+    ]
+
+
 def points(count, seed=0, source="ours"):
     draw = random.Random(seed)
     return pd.DataFrame([

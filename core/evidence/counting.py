@@ -60,12 +60,23 @@ def summary(table: Table, rows: Mapping[str, Row]) -> list[dict[str, Any]]:
             row = rows[wanted.name]
             about = {"epochs": epochs_of(wanted, table), "seconds": row.get("seconds"), "tried": wanted.tried}
             for one in outcomes(wanted, row):
-                macs = one.get(table.cost)
-                said.setdefault((wanted.point, one["label"], wanted.role), {})[wanted.config.seed] = (
-                    one | about | {"macs": macs}
-                )
+                one["macs"] = one.get(table.cost)
+                for cost, scale in _larger(table, wanted, rows).items():
+                    one[cost] *= scale
+                said.setdefault((wanted.point, one["label"], wanted.role), {})[wanted.config.seed] = one | about
     order = sorted(said, key=lambda key: _place(key, list(said)))
     return [_line(key, said) for key in order]
+
+
+def _larger(table: Table, wanted: Wanted, rows: Mapping[str, Row]) -> dict[str, float]:
+    """Of a control that is another network: by how much its dense MACs and parameters are more than those of the method's network."""
+    methods = (w for w in table.wanted if (w.point, w.role) == (wanted.point, METHOD) and w.name in rows)
+    method = next(methods, None)
+    if method is None or method.config.network == wanted.config.network:
+        return {}
+    own, theirs = rows[wanted.name], rows[method.name]
+    counted = {"macs": "macs_per_image", "params": "params"}
+    return {cost: own[key]["dense"] / theirs[key]["dense"] for cost, key in counted.items()}
 
 
 def epochs_of(wanted: Wanted, table: Table) -> int:

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.config import RunConfig
 from core.evidence.of_seeds import controlled, settings
 from core.evidence.wanted import Table, Wanted
 
-RECIPE: dict[str, Any] = {
-    "label_smoothing": 0.1,
-    "measure_every": 0,
-    "phases.0.epochs": 8,
-    "phases.1.epochs": 10,
-    "phases.2.epochs": 14,
-    "phases.2.lr": 0.05,
-    "phases.2.ema": 0.999,
-}
+EPOCHS = {"measure_every": 0, "phases.0.epochs": 8, "phases.1.epochs": 10}
+OF_LENET: dict[str, Any] = EPOCHS | {
+    "label_smoothing": 0.1, "phases.2.epochs": 14, "phases.2.lr": 0.05, "phases.2.ema": 0.999,
+}  # fmt: skip
+OF_MLP: dict[str, Any] = EPOCHS | {
+    "label_smoothing": 0.2, "weight_decay": 2e-4, "phases.0.lr": 0.1, "phases.2.epochs": 24, "phases.2.lr": 0.1, "phases.2.ema": 0.999,
+}  # fmt: skip
 LENET = {  # point: preset, strengths on filters and on shapes, multiplier of the linear layers, strengths tried
     "filters, row 2": ("ssl-lenet-table1", 0.014, 0.0, 0.1, 10),
     "filters, row 3": ("ssl-lenet-table1", 0.0158, 0.0, 0.1, 10),
@@ -28,29 +25,23 @@ LENET = {  # point: preset, strengths on filters and on shapes, multiplier of th
     "shapes, row 4": ("ssl-lenet-table2", 0.0074, 0.0074, 0.1, 5),
     "shapes, row 5": ("ssl-lenet-table2", 0.0103, 0.0103, 0.1, 5),
 }
-MLP = {"neurons, row 2": 0.003, "neurons, row 3": 0.006}
+MLP = {"neurons, row 2": (0.0022, 0.009), "neurons, row 3": (0.0026, 0.01)}  # strengths on neurons, on pixels
 
 
 def lenet(point: str) -> list[Wanted]:
     """A point of LeNet with its controls; all share the dense network, which trains equally long."""
     name, filters, shapes, linear, tried = LENET[point]
     strengths = {"strength_filter": filters, "strength_shape": shapes, "multipliers": {"fc*": linear}}
-    config = settings(name, **RECIPE, **{f"phases.1.{key}": value for key, value in strengths.items()})
+    config = settings(name, **OF_LENET, **{f"phases.1.{key}": value for key, value in strengths.items()})
     return controlled(f"ssl-lenet-{_words(point)}", point, config, tried=tried, dense="ssl-lenet", shuffled=True)
 
 
 def mlp(point: str) -> list[Wanted]:
-    """A point of the perceptron with its controls."""
-    return controlled(
-        f"ssl-mlp-{_words(point)}", point, perceptron(MLP[point]), tried=6, dense="ssl-mlp", shuffled=True
-    )
-
-
-def perceptron(strength: float) -> RunConfig:
-    """The perceptron's settings at a strength on neurons and pixels."""
-    return settings(
-        "ssl-mlp-fig4", **RECIPE, **{"phases.1.strength_filter": strength, "phases.1.strength_channel": strength}
-    )
+    """A point of the perceptron with its controls; all share the dense network, which trains equally long."""
+    neurons, pixels = MLP[point]
+    strengths = {"phases.1.strength_filter": neurons, "phases.1.strength_channel": pixels}
+    config = settings("ssl-mlp-fig4", **OF_MLP, **strengths)
+    return controlled(f"ssl-mlp-{_words(point)}", point, config, tried=11, dense="ssl-mlp", shuffled=True)
 
 
 def _words(point: str) -> str:

@@ -43,16 +43,16 @@ def read(file: Path, config: RunConfig) -> tuple[dict[str, Tensor], dict[str, An
     return tensors, facts
 
 
-def put_back(
-    tensors: dict[str, Tensor],
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    method: MethodRun,
-    average: list[Tensor],
-    order: torch.Generator,
-) -> None:
-    """The inverse of `tensors_of`, in place."""
+def put_back_network(tensors: dict[str, Tensor], network: nn.Module, method: MethodRun) -> None:
+    """Weights and the method's own state, in place."""
     put_weights(network, part(tensors, "weights/"), "the checkpoint")
+    method.load_state_tensors(part(tensors, "method/"))
+
+
+def put_back(
+    tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer, average: list[Tensor], order: torch.Generator
+) -> None:
+    """Momenta, the average of weights and the order of images, in place."""
     momenta = part(tensors, "momentum/")
     if momenta:
         for parameter, momentum in zip(trained(optimizer), momenta.values(), strict=True):
@@ -61,7 +61,6 @@ def put_back(
             )
     for tensor, kept in zip(average, part(tensors, "average/").values(), strict=True):
         tensor.copy_(kept)
-    method.load_state_tensors(part(tensors, "method/"))
     order.set_state(tensors["order"])
 
 

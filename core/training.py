@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from core import checkpoint, conditions, cut, latency, standing
 from core import events as ev
 from core.anew import draw_shape
+from core.compacting import Compacted, compacted
 from core.config import Phase, RunConfig
 from core.controls import Controls, Request
 from core.crossing import cross_out_
@@ -31,6 +32,7 @@ from core.objective import Objective
 from core.own import draw_anew, layout_of, network_for
 from core.schedules import lr_at, strength_factor
 from core.shuffled import shuffle_shape_
+from core.structure import RemovalPlan
 from core.trained import source_weights
 from core.watching import collapses, evaluate
 
@@ -90,6 +92,7 @@ class Training:
         facts = self._restore(found) if found else self._begin_phase(0)
         yield self._started(resumed=found is not None)
         if found is None:
+            yield from self._say_what_trains()
             yield from self._observe(train=None)
             yield from self._checkpoint()
         else:
@@ -105,7 +108,15 @@ class Training:
             if self.config.phases[self.phase_index + 1].freeze != "nothing":
                 self.learned = cut.accuracy(self.network, self.dataset, "test", self.config.device)
             self._begin_phase(self.phase_index + 1)
+            yield from self._say_what_trains()
         yield from self._finish()
+
+    def _say_what_trains(self) -> Iterator[ev.Event]:
+        """That the compact network trains in place of the whole one, where it does."""
+        if self.compacted:
+            share = f"{100 * self.compacted.share:.0f} %"
+            text = f"{self.phase.name}: the compact network trains in place of the whole one, with {share} of its MACs"
+            yield ev.Notice(**self._where(), text=text)
 
     def _weights_to_start_from(self, index: int) -> dict[str, Tensor]:
         """Put them into `self.network`; what of it must stay zero: the dead structures of a shape that is learned anew, crossed units."""
@@ -135,28 +146,39 @@ class Training:
         self.method = start(
             self.phase, self.network, self.config.momentum, decay, self.sites, self.views, kept, self.config.seed
         )
+        for name, mask in shape.items():
+            zero = mask.to(self.device)
+            self.method.frozen[name] = zero | self.method.frozen.get(name, zero)
+        self.compacted = compacted(self.network, self.phase, self.method.frozen) if fresh else None
+        teacher = None
+        if self.phase.soft_targets:
+            teacher = source_weights(self.folder, self.config.source, self.config, self.dataset).to(self.device).eval()
+        self.objective = Objective(self.config, self.phase, teacher)
+        self._make_optimizer()
+        return {}
+
+    def _make_optimizer(self) -> None:
+        """A fresh optimizer, and a fresh average of weights, for the network that trains."""
+        small = self.compacted
         self.optimizer = torch.optim.SGD(
-            self.method.parameter_groups(),
+            small.parameter_groups(self.method.weight_decay) if small else self.method.parameter_groups(),
             lr=self.phase.lr,
             momentum=self.config.momentum,
             nesterov=self.config.momentum > 0,
             foreach=True,
         )
-        for name, mask in shape.items():
-            zero = mask.to(self.device)
-            self.method.frozen[name] = zero | self.method.frozen.get(name, zero)
-        teacher = None
-        if self.phase.soft_targets:
-            teacher = source_weights(self.folder, self.config.source, self.config, self.dataset).to(self.device).eval()
-        self.objective = Objective(self.config, self.phase, teacher)
-        self.average = [tensor.clone() for tensor in standing.averaged(self.network)] if self.phase.ema else []
-        return {}
+        self.average = [tensor.clone() for tensor in standing.averaged(self.learner)] if self.phase.ema else []
+
+    @property
+    def learner(self) -> nn.Module:
+        """The network that trains: the whole one, or what is left of it where the rest is frozen at zero."""
+        return self.compacted.network if self.compacted else self.network
 
     def _end_phase(self) -> None:
         """Take the average of the weights where one was kept; let the method cut what it cuts at the end."""
         if self.average:
             with torch.no_grad():
-                torch._foreach_copy_(standing.averaged(self.network), self.average)
+                torch._foreach_copy_(standing.averaged(self.learner), self.average)
         self.method.recalibrate_(lambda: batches(self.dataset.train, self.dataset, self.config.batch_size, train=False))
         self.method.finish_()
 
@@ -188,7 +210,7 @@ class Training:
 
     def _epoch(self) -> Iterator[ev.Event]:
         began, self.measuring_s = time.perf_counter(), 0.0
-        self.network.train()
+        self.learner.train()
         self.method.begin_epoch(
             lambda dataset, number: endless(dataset, self.config, self.config.seed + 7919 * (self.epoch + 1) + number)
         )
@@ -224,6 +246,8 @@ class Training:
         yield self._progress(seen)
         if self.epoch_in_phase == self.phase.epochs:
             self._end_phase()
+        if self.compacted:
+            self.compacted.put_back_()
         yield from self._observe(train=(mean, int(right) / seen, seconds))
         if (
             self.config.measure_every
@@ -244,15 +268,23 @@ class Training:
         ):  # dropout draws from torch's own generator: from the seed and the step, so that a run can be repeated
             torch.default_generator.manual_seed((self.config.seed << 32) + self.step)
         self.method.at_(progress)
-        self.method.gradient_elsewhere_(lambda: self.objective.gradient_(self.network, self.optimizer, images, labels))
-        logits, loss = self.method.backward_(self.objective, images, labels)
-        strength = strength_factor(self.phase, progress)
-        self.method.before_step_(lr, strength)
-        self.optimizer.step()
-        self.method.after_step_(lr, strength)
+        if self.compacted:
+            logits, loss = self.objective(self.compacted.network, images, labels)
+            loss.backward()
+            self.optimizer.step()
+            self.compacted.hold_()
+        else:
+            self.method.gradient_elsewhere_(
+                lambda: self.objective.gradient_(self.network, self.optimizer, images, labels)
+            )
+            logits, loss = self.method.backward_(self.objective, images, labels)
+            strength = strength_factor(self.phase, progress)
+            self.method.before_step_(lr, strength)
+            self.optimizer.step()
+            self.method.after_step_(lr, strength)
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
-            torch._foreach_lerp_(self.average, standing.averaged(self.network), 1 - self.phase.ema)
+            torch._foreach_lerp_(self.average, standing.averaged(self.learner), 1 - self.phase.ema)
         self.step += 1
         return loss.detach(), (logits.argmax(1) == labels).sum()
 
@@ -361,7 +393,7 @@ class Training:
         if self.folder is None:
             return
         facts = self._where() | {
-            "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed),
+            "compacted": self.compacted.plan.model_dump(mode="json") if self.compacted else None, "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed),
             "learned": self.learned, "classes": classes_in(self.views), "seconds": self.training_s, "config": self.config.model_dump(mode="json"),
         }  # fmt: skip
         tensors = standing.tensors_of(self.network, self.optimizer, self.method, self.average, self.order)
@@ -373,9 +405,14 @@ class Training:
         tensors, facts = standing.read(file, self.config)
         for index in range(facts["phase"] + 1):
             self._begin_phase(index, fresh=False, kept=standing.part(tensors, "weights/"))
+        standing.put_back_network(tensors, self.network, self.method)
+        if facts.get("compacted"):
+            plan = RemovalPlan.model_validate(facts["compacted"])
+            self.compacted = Compacted(self.network, self.method.frozen, plan)
+            self._make_optimizer()
         check_classes(self.phase.levels, self.views, facts.get("classes"))
         self.step, self.epoch, self.epoch_in_phase = facts["step"], facts["epoch"], facts["epoch_in_phase"]
-        standing.put_back(tensors, self.network, self.optimizer, self.method, self.average, self.order)
+        standing.put_back(tensors, self.optimizer, self.average, self.order)
         self.method.strengths.update(facts["strengths"])
         self.learned, self.training_s = facts.get("learned"), facts.get("seconds", 0.0)
         return facts

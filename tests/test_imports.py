@@ -41,7 +41,19 @@ LAYERS = [
         "weightmatch",
         "weightguess",
     }
-    | {"own", "anew", "shuffled", "standing", "levels", "objective", "crossing", "whatif", "losses", "sweeps"},
+    | {
+        "own",
+        "anew",
+        "shuffled",
+        "compacting",
+        "standing",
+        "levels",
+        "objective",
+        "crossing",
+        "whatif",
+        "losses",
+        "sweeps",
+    },
     {"runs", "lessons"},
     {"evidence"},
     {

@@ -35,7 +35,9 @@ KINDS = {
 def test_a_level_alone_is_trained_like_an_ordinary_network_of_its_shape_and_becomes_the_run_s_network(kind):
     """Against SGD on the network that `extract` gives at the beginning, with the same batches; weights that a mask lacks held at 0."""
     network, phase = KINDS[kind]
-    run = training.Training(config(phase, network=network, batch_size=32), None, None, Controls(()))
+    run = training.Training(
+        config(phase, network=network, batch_size=32, precision="float32"), None, None, Controls(())
+    )
     run._begin_phase(0)
     nested, level = run.method.nested, run.phase.alone
     ordinary = extract(nested, level).train()

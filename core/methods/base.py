@@ -37,9 +37,7 @@ class MethodRun:
     def parameter_groups(self) -> list[dict[str, object]]:
         """Groups for SGD: weights with decay; norms, biases and everything one-dimensional without."""
         own = {id(p) for p in self.own_parameters()}
-        rest = [p for p in self.network.parameters() if id(p) not in own]
-        weights, vectors = [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
-        return [{"params": weights, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        return groups_of_parameters([p for p in self.network.parameters() if id(p) not in own], self.weight_decay)
 
     def own_parameters(self) -> list[Tensor]:
         """Parameters that the method updates itself; SGD leaves them alone."""
@@ -115,3 +113,9 @@ class MethodRun:
             raise ValueError(
                 f"{self.phase.method} keeps no state; got {sorted(tensors)}; the checkpoint is of another method"
             )
+
+
+def groups_of_parameters(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
+    """Groups for SGD: weights with decay; norms, biases and everything one-dimensional without."""
+    weights, vectors = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+    return [{"params": weights, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]

@@ -1,0 +1,131 @@
+"""Training the compact network while a shape is frozen: what the knife leaves learns, and goes back into the whole network.
+
+Fine-tuning, and a shape trained from fresh weights, keep dead structures zero. The whole network then computes zeros at full price; the
+compact one (`core.structure`) computes the same with what is left. Each of its weights knows where it comes from, so that after
+an epoch the whole network has them again, and everything else (figures, checkpoints, cut and proof) goes on with that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import BadInput, PlanError, TraceError
+from core.methods.base import groups_of_parameters
+from core.networks.describe import input_shape_of
+from core.phases import Phase
+from core.structure import RemovalPlan, cost, plan_zeros
+from core.structure.build import Origin
+from core.structure.surgery import built, flow_of
+from core.structure.trace import trace
+
+WORTH = 0.9  # share of the MACs that the compact network may have at most
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor of the compact network belongs: `index`, flat and in its order, into `whole`; `real`: which of its numbers do."""
+
+    part: Tensor
+    whole: Tensor
+    index: Tensor
+    real: Tensor
+
+    @torch.no_grad()
+    def put_back_(self) -> None:
+        """Into the whole network's tensor, in place."""
+        flat = self.whole.clone(memory_format=torch.contiguous_format).view(-1)
+        flat[self.index[self.real]] = self.part.detach().reshape(-1)[self.real]
+        self.whole.copy_(flat.view(self.whole.shape))
+
+
+class Compacted:
+    """The compact network of `network` at its present zeros, ready to train. `frozen`: by parameter, what must stay zero."""
+
+    def __init__(self, network: nn.Module, frozen: Mapping[str, Tensor], plan: RemovalPlan) -> None:
+        like = next(network.parameters())
+        example = torch.zeros(1, *input_shape_of(network), dtype=like.dtype, device=like.device)
+        self.plan, self.share = plan, 1.0  # of the whole network's MACs
+        compact, origins = built(plan, flow_of(plan, trace(network, example)), trains=True)
+        self.network: nn.Module = compact.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.places = _places(compact, network, origins)
+        names = {id(parameter): name for name, parameter in network.named_parameters()}
+        self.frozen = [
+            (place.part, masked)
+            for place in self.places
+            if (mask := frozen.get(names.get(id(place.whole), ""))) is not None
+            and (masked := (mask.reshape(-1)[place.index.clamp_min(0)] & place.real).view(place.part.shape)).any()
+        ]
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, object]]:
+        """Groups for SGD, as the whole network has them."""
+        return groups_of_parameters([p for p in self.network.parameters() if p.requires_grad], weight_decay)
+
+    @torch.no_grad()
+    def hold_(self) -> None:
+        """What is frozen and stays as zeros is zero, whatever the optimizer did."""
+        for part, mask in self.frozen:
+            part.masked_fill_(mask, 0.0)
+
+    def put_back_(self) -> None:
+        """Weights and statistics into the whole network, in place."""
+        for place in self.places:
+            place.put_back_()
+
+
+def compacted(network: nn.Module, phase: Phase, frozen: Mapping[str, Tensor]) -> Compacted | None:
+    """The compact network to train in place of `network` in this phase; None where it would not be the same, or hardly cheaper."""
+    if phase.method != "dense" or not (phase.freeze == "structures" or phase.starts_from in ("shape", "shuffled")):
+        return None
+    like = next(network.parameters())
+    example = torch.zeros(1, *input_shape_of(network), dtype=like.dtype, device=like.device)
+    try:
+        plan = plan_zeros(network, example)
+        if not is_plain(plan):
+            return None
+        found = Compacted(network, frozen, plan)
+        left, dense = (
+            sum(layer.macs for layer in cost(made, example).layers) for made in (found.network.eval(), network.eval())
+        )
+    except (BadInput, PlanError, TraceError):
+        return None
+    found.share = left / dense
+    return found if found.share <= WORTH else None
+
+
+def is_plain(plan: RemovalPlan) -> bool:
+    """Whether something leaves, and nothing of it leaves a plane behind, which would have to be trained with."""
+    return not plan.nothing_removed and not any(counts.get("field") for counts in plan.verdicts.values())
+
+
+def _places(compact: nn.Module, whole: nn.Module, origins: Mapping[str, Origin]) -> list[Place]:
+    """Of every parameter that learns, and of the statistics of every norm. BadInput where one is made of several, or of none."""
+    found = []
+    for name, parameter in compact.named_parameters():
+        if parameter.requires_grad:
+            origin = origins.get(name)
+            if origin is None:
+                raise BadInput(f"{name} must come from one parameter of the network; it comes from none")
+            found.append(_place(name, parameter, whole.get_parameter(origin.source), origin))
+    for path, module in compact.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            origin = origins.get(f"{path}.weight")
+            if origin is None:
+                raise BadInput(f"{path} must have scales to know its channels by; it has none")
+            norm = whole.get_submodule(origin.source.rpartition(".")[0])
+            for buffer in ("running_mean", "running_var"):
+                found.append(_place(f"{path}.{buffer}", getattr(module, buffer), getattr(norm, buffer), origin))
+    return found
+
+
+def _place(name: str, part: Tensor, whole: Tensor, origin: Origin) -> Place:
+    """Numbers 1, 2, ... are cut as the weight was: what comes out says where each of its numbers was; 0: a filler."""
+    numbers = torch.arange(1, whole.numel() + 1, dtype=torch.float64, device=whole.device).view(whole.shape)
+    index = origin.cut(numbers).reshape(-1).long() - 1
+    real = index >= 0
+    if len(index) != part.numel() or len(index[real].unique()) < int(real.sum()):
+        raise BadInput(f"{name} must have a place of its own for each number; it repeats some")
+    return Place(part, whole, index, real)

@@ -1,0 +1,153 @@
+"""While a shape is frozen the compact network trains: the same steps as of the whole one with its zeros held, and back again."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from core import training
+from core.compacting import Compacted, compacted
+from core.config import checked
+from core.controls import Controls
+from core.methods import start
+from core.methods.freezing import frozen_masks
+from core.networks import build
+from core.phases import Phase
+from core.trained import trained_network
+
+SIZES = {"lenet": (1, 28), "mlp": (1, 28), "resnet20": (3, 32), "wrn-14-1": (3, 32), "resnext20": (3, 32)}
+TUNE = Phase(method="dense", kinds=(), epochs=2, freeze="structures", lr=0.05)
+
+
+def network(name, seed=0):
+    channels, size = SIZES[name]
+    made = build(
+        name, num_classes=10, in_channels=channels, image_size=size, generator=torch.Generator().manual_seed(seed)
+    )
+    return made.double()
+
+
+@torch.no_grad()
+def thin_(net, rows=(), columns=(), norms=()):
+    """Filters with their biases, columns, and channels of norms set to zero."""
+    for path, units in rows:
+        for part in ("weight", "bias"):
+            tensor = getattr(net.get_submodule(path), part, None)
+            if tensor is not None:
+                tensor[list(units)] = 0.0
+    for path, places in columns:
+        net.get_parameter(f"{path}.weight").view(len(net.get_parameter(f"{path}.weight")), -1)[:, list(places)] = 0.0
+    for path, units in norms:
+        for part in ("weight", "bias"):
+            net.get_parameter(f"{path}.{part}")[list(units)] = 0.0
+    return net
+
+
+def thinned(name):
+    net = network(name)
+    if name == "lenet":
+        return thin_(net, [("conv1", range(12)), ("conv2", range(5, 40)), ("fc1", range(100, 450))], [("conv1", [0, 1, 2, 7]), ("conv2", [*range(300), 333, 470]), ("fc1", range(80, 640))])  # fmt: skip
+    if name == "mlp":
+        return thin_(net, [("fc1", range(300)), ("fc2", range(120))], [("fc1", range(0, 784, 2)), ("fc2", range(300)), ("fc3", range(120))])  # fmt: skip
+    sites = {"resnet20": ("stage1.0.conv1", "stage1.0.bn1", "stage3.1.conv1", "stage3.1.bn1")}[name]
+    return thin_(
+        net, [(sites[0], range(8)), (sites[2], range(50))], norms=[(sites[1], range(8)), (sites[3], range(50))]
+    )
+
+
+def batches(name, count=4):
+    channels, size = SIZES[name]
+    draw = torch.Generator().manual_seed(1)
+    return [(torch.randn(16, channels, size, size, generator=draw, dtype=torch.float64), torch.randint(0, 10, (16,), generator=draw)) for _ in range(count)]  # fmt: skip
+
+
+def steps(learner, groups, name, hold):
+    optimizer = torch.optim.SGD(groups, lr=0.05, momentum=0.9, nesterov=True)
+    learner.train()
+    for images, labels in batches(name):
+        optimizer.zero_grad()
+        F.cross_entropy(learner(images), labels).backward()
+        optimizer.step()
+        hold()
+
+
+@pytest.mark.parametrize("name", ["lenet", "mlp", "resnet20"])
+def test_the_compact_network_takes_the_same_steps_as_the_whole_one_with_its_zeros_held(name):
+    whole = thinned(name)
+    other = copy.deepcopy(whole)
+    other.input_shape = whole.input_shape
+    method = start(TUNE, whole, 0.9, 5e-4)
+    steps(whole, method.parameter_groups(), name, lambda: method.after_step_(0.05, 1.0))
+    small = compacted(other, TUNE, frozen_masks(other, "structures"))
+    assert small is not None
+    numbers = sum(p.numel() for p in small.network.parameters())
+    assert numbers < 0.95 * sum(p.numel() for p in other.parameters())
+    steps(small.network, small.parameter_groups(5e-4), name, small.hold_)
+    small.put_back_()
+    masks = frozen_masks(thinned(name), "structures")
+    assert all(not other.get_parameter(path)[mask].any() for path, mask in masks.items())
+    images = batches(name)[0][0]
+    with torch.no_grad():
+        a, b, c = whole.eval()(images), other.eval()(images), small.network.eval()(images)
+    scale = a.std()
+    assert (b - c).abs().max() < 1e-12 * scale, "what trained, and what it was put back into"
+    assert (a - b).abs().max() < 1e-9 * scale, "the whole network, trained at full price"
+    moved = thinned(name).get_parameter("fc1.weight" if name != "resnet20" else "fc.weight")
+    assert not torch.allclose(moved, other.get_parameter("fc1.weight" if name != "resnet20" else "fc.weight"))
+
+
+@pytest.mark.parametrize(
+    ("change", "thin"),
+    [({"freeze": "weights"}, True), ({"freeze": "nothing"}, True), ({}, False), ({"method": "prune", "kinds": ("filter",)}, True)],
+)  # fmt: skip
+def test_the_whole_network_trains_where_nothing_whole_is_frozen_or_nothing_is_gone(change, thin):
+    net = thinned("lenet") if thin else network("lenet")
+    phase = Phase.model_validate(TUNE.model_dump() | change)
+    assert compacted(net, phase, {}) is None
+
+
+def test_the_whole_network_trains_where_a_dead_layer_leaves_planes_behind():
+    """What reads nothing but constants behind a zero padding has another value at the border: it would have to be trained with."""
+    net = thin_(network("resnet20"), [("stage3.1.conv1", range(64))], norms=[("stage3.1.bn1", range(64))])
+    assert compacted(net, TUNE, frozen_masks(net, "structures")) is not None
+    with torch.no_grad():
+        net.get_parameter("stage3.1.bn1.bias")[:] = 0.3
+    assert compacted(net, TUNE, frozen_masks(net, "structures")) is None
+
+
+def test_a_cut_that_hardly_saves_anything_is_not_worth_it():
+    net = thin_(network("lenet"), [("conv2", [3])])
+    assert compacted(net, TUNE, frozen_masks(net, "structures")) is None
+
+
+LENET = {"network": "lenet", "dataset": "digits", "batch_size": 256, "measure_every": 0, "seed": 3}
+CUT = {"name": "cut", "method": "prune", "kinds": ["filter"], "keep": 0.3, "epochs": 1, "lr": 0.05}
+AFTER = {"name": "fine-tuning", "method": "dense", "kinds": [], "epochs": 4, "lr": 0.05, "starts_from": "previous", "freeze": "structures", "ema": 0.9}  # fmt: skip
+
+
+def test_a_run_fine_tunes_its_compact_network_and_is_the_same_when_it_was_interrupted(tmp_path, monkeypatch):
+    config, made = checked(LENET | {"phases": [CUT, AFTER]}), []
+
+    class Watched(Compacted):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(sum(p.numel() for p in self.network.parameters()))
+
+    monkeypatch.setattr("core.compacting.Compacted", Watched)
+    monkeypatch.setattr(training, "Compacted", Watched)
+    events = list(training.run(config, folder=tmp_path / "a"))
+    whole = events[-1].result
+    (notice,) = (event for event in events if type(event).__name__ == "Notice")
+    left = whole["macs_per_image"]["compact"] / whole["macs_per_image"]["dense"]
+    assert (notice.epoch, notice.text) == (1, f"fine-tuning: the compact network trains in place of the whole one, with {100 * left:.0f} % of its MACs")  # fmt: skip
+    assert len(made) == 1 and made[0] < 0.3 * whole["params"]["dense"]
+    assert whole["certificate"]["verdict"] == "exact" and whole["params"]["compact"] == made[0]
+    controls = Controls()
+    for event in training.run(config, folder=tmp_path / "b", controls=controls):
+        if type(event).__name__ == "EpochDone" and event.epoch == 3:
+            controls.stopping = True
+    resumed = list(training.run(config, folder=tmp_path / "b", resume=True))[-1].result
+    assert resumed["weights_sha256"] == whole["weights_sha256"] and len(made) == 3
+    net, *_ = trained_network(tmp_path / "a" / "checkpoints" / "00005.safetensors")
+    assert (net.conv1.weight.flatten(1).abs().sum(1) == 0).sum() == 14, "what was cut is zero to the end"

@@ -19,9 +19,9 @@ OF_MLP: dict[str, Any] = EPOCHS | {
     "label_smoothing": 0.2, "weight_decay": 2e-4, "phases.0.lr": 0.1, "phases.2.epochs": 24, "phases.2.lr": 0.1, "phases.2.ema": 0.999,
 }  # fmt: skip
 LENET = {  # point: preset, strengths on filters and on shapes, multiplier of the linear layers, strengths tried
-    "filters, row 2": ("ssl-lenet-table1", 0.014, 0.0, 0.1, 10),
-    "filters, row 3": ("ssl-lenet-table1", 0.0158, 0.0, 0.1, 10),
-    "filters, beyond": ("ssl-lenet-table1", 0.05, 0.0, 0.02, 10),
+    "filters, row 2": ("ssl-lenet-table1", 0.0125, 0.0, 0.1, 11),
+    "filters, row 3": ("ssl-lenet-table1", 0.0158, 0.0, 0.1, 11),
+    "filters, beyond": ("ssl-lenet-table1", 0.05, 0.0, 0.02, 11),
     "shapes, row 4": ("ssl-lenet-table2", 0.0074, 0.0074, 0.1, 5),
     "shapes, row 5": ("ssl-lenet-table2", 0.0103, 0.0103, 0.1, 5),
 }

@@ -32,6 +32,17 @@ def test_clicking_and_pressing_enter_on_a_block_selects_it_everywhere(tab):
     tab.wait_for_url("**site=stage3.0*")
 
 
+def test_the_first_screen_plays_another_recorded_run_and_opens_it(tab):
+    tab.goto("/")
+    card = tab.locator(".st-key-card-demo")
+    expect(card.get_by_text("9 of 9 blocks", exact=False)).to_be_visible()
+    card.get_by_text("LeNet loses filters").click()
+    expect(card.locator("svg.tree").get_by_text("fc1", exact=True)).to_be_visible()
+    card.get_by_role("button", name="Open it").click()
+    tab.wait_for_url(re.compile("/live.*run=mnist-filters"))
+    expect(tab.get_by_text("A real run of this program, recorded.", exact=False)).to_be_visible()
+
+
 def test_from_the_layer_that_collapsed_first_to_the_kernel_of_a_filter(tab, dashboard):
     ask(Store(dashboard[1]).root, "ready")  # the lane wakes up meanwhile
     tab.goto("/structure?run=demo")
@@ -114,7 +125,7 @@ def test_brushing_the_trade_offs_fills_the_table_and_stays_while_the_page_goes_o
     assert sorted(tab.evaluate(chosen)) == [0, 1]  # the brush is kept, and the other point stands back
     costs.get_by_role("button", name="Show all").click()
     expect(costs.get_by_text(re.compile("^2 points"))).to_be_visible()
-    point.scroll_into_view_if_needed()
+    point.evaluate("point => point.scrollIntoView({block: 'center'})")  # not beneath the page's header
     box = point.bounding_box()
     tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(card.get_by_text(re.compile("^(SSS|dense control): test accuracy .* n = 5"))).to_be_visible()

@@ -61,10 +61,18 @@ def _recorded() -> None:
     ):
         chosen = DEMO
         if len(known) > 1:
-            chosen = st.segmented_control(
-                "Recorded run", list(known), default=DEMO, format_func=lambda name: known[name].title, key="recorded", required=True,
-                bind="query-params", label_visibility="collapsed",
-            ) or DEMO  # fmt: skip
+            chosen = (
+                st.segmented_control(
+                    "Recorded run",
+                    list(known),
+                    default=DEMO,
+                    format_func=lambda name: known[name].title,
+                    key="recorded",
+                    required=True,
+                    label_visibility="collapsed",
+                )
+                or DEMO
+            )  # fmt: skip; not in the address: the buttons below leave the page
         words, button = st.columns([6, 1], vertical_alignment="center")
         words.caption(f"{known[chosen].say} {parts.about(view_of(chosen).started.get('config', {}))}")
         button.button(

@@ -23,6 +23,7 @@ from core.papers import CITATIONS, caveats, points_beside
 
 AT_MOST = 500
 SOURCES = {"ours": "My runs", "recorded": "Recorded evidence", "paper": "The papers' points"}
+SHORT = {"ours": "my runs", "recorded": "recorded", "paper": "paper"}
 COSTS = {"macs": "MACs", "params": "Parameters", "speed": "Measured speed"}
 SCALES = {"linear": "Linear", "log": "Log"}
 CHART, POINT, BRUSHED, BRUSH = "chart-tradeoff", "tradeoff-point", "tradeoff-brushed", "brush"
@@ -270,13 +271,13 @@ def _table(table: pd.DataFrame, axis: str, brushed: Sequence[str] | None) -> Non
             if name in here and here[name].notna().any() and (name != "source" or table["source"].nunique() > 1)
         ]
         st.dataframe(
-            here[columns].rename(columns=COLUMNS).replace({"from": SOURCES}), hide_index=True, key="tradeoff-costs",
+            here[columns].rename(columns=COLUMNS).replace({"from": SHORT}), hide_index=True, key="tradeoff-costs",
             on_select=lambda: _chose_row(table, list(here["key"])), selection_mode="single-row", placeholder="—",
             column_config={
                 "test accuracy": st.column_config.NumberColumn(format="percent"), "MACs left": st.column_config.NumberColumn(format="percent"),
                 "params left": st.column_config.NumberColumn(format="percent"), "times as fast": st.column_config.NumberColumn(format="%.2f ×"),
                 "ms a batch": st.column_config.NumberColumn(format="%.3g"), "seconds a run": st.column_config.NumberColumn(format="%.0f"),
-                "n": st.column_config.NumberColumn(help="seeds"), "tried": st.column_config.NumberColumn(help="settings of the method in its family, sweep or search"),
+                "role": st.column_config.TextColumn(width=110), "n": st.column_config.NumberColumn(help="seeds"), "tried": st.column_config.NumberColumn(help="settings of the method in its family, sweep or search"),
             },
         )  # fmt: skip
         st.caption(

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import bench_compacting
 import bench_headline
 import bench_knife
 import bench_native
@@ -35,6 +36,7 @@ def test_the_tables_of_evidence_are_made_of_its_rows():
         bench_headline,
         bench_step,
         bench_training,
+        bench_compacting,
         bench_nested,
         bench_time_to,
         bench_promises,

@@ -65,14 +65,23 @@ def total(
 
 
 def add_part(build: Build, node: fx.Node, val: Val, mask: Tensor, order: Tensor, stream: int) -> fx.Node:
-    """node + the masked channels of `val`, each at its place; one index_add (timed against padding: it wins)."""
+    """node + the masked channels of `val`, each at its place.
+
+    Places side by side are reached by padding: channels-last, as networks are trained and timed here, one index_add takes three
+    times as long (its sum is not channels-last, nor are its gradients); contiguous, padding takes 1.4 times as long.
+    """
     if bool(mask[order].all()):
         return build.call(torch.add, node, build.gather(val, order, stream))
     part, entries = build.gather_any(val, mask, stream)
     position = torch.full((len(mask),), -1)
     position[order] = torch.arange(len(order))
     assert bool((position[entries] >= 0).all())
-    return build.call(torch.index_add, node, val.axis, build.indices(position[entries]), part)
+    places = position[entries]
+    first, last = int(places[0]), int(places[-1])
+    if torch.equal(places, torch.arange(first, last + 1)):
+        pads = (0, 0) * (len(val.shape) - 1 - val.axis) + (first, len(order) - 1 - last)
+        return build.call(torch.add, node, build.call(torch.nn.functional.pad, part, pads))
+    return build.call(torch.index_add, node, val.axis, build.indices(places), part)
 
 
 SUM = Rule(forward, row_reads, emit, plane)

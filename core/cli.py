@@ -229,8 +229,10 @@ def _report(row: Run, as_json: bool, **more: Any) -> None:
     if (row.result or {}).get("levels"):
         return emit(document, as_json, _levels_in_words(row))
     accuracy, macs, speed, proof = (document[k] for k in ("accuracy", "macs_per_image", "speed", "certificate"))
+    tuned = accuracy.get("finetuned")
+    after = f"compact {accuracy['compact']:.2%}" + (f", fine-tuned {tuned:.2%}" if tuned is not None else "")
     words = (
-        f"{row.id}: test accuracy {accuracy['test']:.2%} (compact {accuracy['compact']:.2%}), MACs {macs['compact'] / macs['dense']:.1%} of dense, "
+        f"{row.id}: test accuracy {accuracy['test']:.2%} ({after}), MACs {macs['compact'] / macs['dense']:.1%} of dense, "
         f"{_verdict(proof['verdict'])} (largest difference {proof['max_rel']:.1e} of the output's spread), "
         f"{speed['measured']:.2f} x measured ({speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']}), {speed['promised']:.2f} x promised"
     )

@@ -114,8 +114,7 @@ class Training:
     def _say_what_trains(self) -> Iterator[ev.Event]:
         """That the compact network trains in place of the whole one, where it does."""
         if self.compacted:
-            share = f"{100 * self.compacted.share:.0f} %"
-            text = f"{self.phase.name}: the compact network trains in place of the whole one, with {share} of its MACs"
+            text = f"{self.phase.name}: only the compact network trains, {100 * self.compacted.share:.0f} % of the MACs"
             yield ev.Notice(**self._where(), text=text)
 
     def _weights_to_start_from(self, index: int) -> dict[str, Tensor]:

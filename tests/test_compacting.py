@@ -154,7 +154,7 @@ def test_a_run_fine_tunes_its_compact_network_and_is_the_same_when_it_was_interr
     whole = events[-1].result
     (notice,) = (event for event in events if type(event).__name__ == "Notice")
     left = whole["macs_per_image"]["compact"] / whole["macs_per_image"]["dense"]
-    assert (notice.epoch, notice.text) == (1, f"fine-tuning: the compact network trains in place of the whole one, with {100 * left:.0f} % of its MACs")  # fmt: skip
+    assert (notice.epoch, notice.text) == (1, f"fine-tuning: only the compact network trains, {100 * left:.0f} % of the MACs")  # fmt: skip
     assert len(made) == 1 and made[0] < 0.3 * whole["params"]["dense"]
     assert whole["certificate"]["verdict"] == "exact" and whole["params"]["compact"] == made[0]
     controls = Controls()

@@ -10,7 +10,7 @@ import pytest
 from core.cli_train import train
 from core.config import checked
 from core.errors import BadInput, WrongMoment
-from core.evidence import counting, doing, findings, gains, rendering, rows
+from core.evidence import counting, doing, findings, gains, rows
 from core.evidence.tables import TABLES
 from core.evidence.wanted import DENSE, METHOD, SCRATCH, SHUFFLED, Table, Wanted, with_controls, with_level_controls
 from core.presets import preset
@@ -139,7 +139,7 @@ def test_every_table_names_its_rows_once_and_every_source_is_a_row():
         assert all(re.fullmatch(r"[\w.-]+", name) for name in table.by_name)
         assert {wanted.config.source for wanted in table.wanted} <= {"", *table.by_name}
         assert set(table.paper) <= {wanted.point for wanted in table.wanted}
-        assert all(rendering.paper_beside(table, point) for point in table.paper), "the paper's points are known"
+        assert all(findings.paper_beside(table, point) for point in table.paper), "the paper's points are known"
         for place, *names in table.pairs.values():
             assert all(gains.printed(place, name) for name in names)
     for wanted in (wanted for table in TABLES.values() for wanted in table.wanted):
@@ -223,7 +223,7 @@ def test_a_consensus_is_set_beside_the_full_level():
     assert together["over_full"][2] == 2
 
 
-def test_macs_are_of_convolutions_where_the_paper_counts_those_and_its_point_stands_beside():
+def test_macs_are_of_convolutions_where_the_paper_counts_those_and_its_point_stands_beside(monkeypatch):
     point = "filters, row 2"
     wanted = next(w for w in TABLES["ssl-lenet"].wanted if w.point == point and w.role == METHOD)
     row = {
@@ -232,8 +232,12 @@ def test_macs_are_of_convolutions_where_the_paper_counts_those_and_its_point_sta
     }  # fmt: skip
     (line,) = counting.summary(TABLES["ssl-lenet"], {wanted.name: row})
     assert line["macs"] == (0.375, None) and line["accuracy"] == (0.993, None)
-    assert rendering.paper_beside(TABLES["ssl-lenet"], point).error == 0.8
-    assert rendering.paper_beside(TABLES["ssl-lenet"], "filters, beyond") is None
+    assert findings.paper_beside(TABLES["ssl-lenet"], point).error == 0.8
+    assert findings.paper_beside(TABLES["ssl-lenet"], "filters, beyond") is None
+    monkeypatch.setattr(findings, "recorded", lambda table: {wanted.name: row})
+    assert findings.findings(TABLES["ssl-lenet"]) == [
+        "Filters, row 2: 0.70 % test error with 37.5 % of the MACs of convolutions (n = 1; the paper: 0.8 % with 10.2 %)."
+    ]
 
 
 def test_a_control_that_is_another_network_costs_what_it_is_more_than_the_methods():

@@ -104,7 +104,9 @@ def _log(view: RunView) -> None:
     with theme.card("Event log", told, key="log"):
         if view.log:
             rows = [{"epoch": e["epoch"], "step": e["step"], "what": _words(e)} for e in reversed(view.log[-200:])]
-            st.dataframe(pd.DataFrame(rows), hide_index=True, height=232, key="log-table")
+            st.dataframe(
+                pd.DataFrame(rows), hide_index=True, height=min(36 * (len(rows) + 1) + 2, 232), key="log-table"
+            )
 
 
 def _words(event: dict[str, Any]) -> str:

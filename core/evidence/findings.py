@@ -11,6 +11,7 @@ from typing import Any
 
 from core.evidence.counting import recorded, summary
 from core.evidence.wanted import DENSE, METHOD, SCRATCH, SHUFFLED, Table
+from core.papers import Point, points_beside
 
 Line = Mapping[str, Any]
 Difference = tuple[float, float | None, int]
@@ -48,7 +49,9 @@ def _sentence(table: Table, name: str, own: Line, controls: Sequence[Line]) -> s
         words += (
             f" with {100 * own['macs'][0]:.1f} % of the MACs{' of convolutions' if table.cost == 'conv_macs' else ''}"
         )
-    parts = [f"{words} (n = {own['n']})"]
+    paper = paper_beside(table, own["point"])
+    beside = f"; the paper: {paper.error:g} % with {100 * paper.macs_left:.1f} %" if paper else ""
+    parts = [f"{words} (n = {own['n']}{beside})"]
     if own["over_full"]:
         parts.append(f"{compared(own['over_full'])} the full level")
     parts += [
@@ -68,3 +71,10 @@ def compared(difference: Difference) -> str:
     if abs(mean) <= deviation:
         return f"no clear difference ({points:+.2f} ± {100 * deviation:.2f} points) to"
     return f"{abs(points):.2f} ± {100 * deviation:.2f} points {'better' if points > 0 else 'worse'} than"
+
+
+def paper_beside(table: Table, point: str) -> Point | None:
+    """The paper's point that stands beside a point of a table."""
+    config = next(wanted.config for wanted in table.wanted if wanted.point == point and wanted.role == METHOD)
+    known = points_beside(config.network, config.dataset)
+    return next((p for p in known if p.point == table.paper.get(point)), None)

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.evidence.counting import Row, epochs_of, recorded, summary
-from core.evidence.findings import findings
+from core.evidence.findings import findings, paper_beside
 from core.evidence.tables import TABLES
 from core.evidence.wanted import METHOD, Table
-from core.papers import Point, points_beside
 
 COLUMNS = {
     "name": "", "n": "n", "accuracy": "", "difference": "method − this, points", "macs": "MACs left", "params": "parameters left",
@@ -38,13 +37,6 @@ def readme_section() -> str:
             shows = "\n".join(f"- {sentence}" for sentence in findings(table))
             parts.append(f"**{table.title}.** {table.asks}\n\n{markdown(name)}\n\n{shows}")
     return "\n\n".join(parts)
-
-
-def paper_beside(table: Table, point: str) -> Point | None:
-    """The paper's point that stands beside a point of a table."""
-    config = next(wanted.config for wanted in table.wanted if wanted.point == point and wanted.role == METHOD)
-    known = points_beside(config.network, config.dataset)
-    return next((p for p in known if p.point == table.paper.get(point)), None)
 
 
 def _title(column: str, table: Table) -> str:

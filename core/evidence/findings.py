@@ -50,7 +50,7 @@ def _sentence(table: Table, name: str, own: Line, controls: Sequence[Line]) -> s
             f" with {100 * own['macs'][0]:.1f} % of the MACs{' of convolutions' if table.cost == 'conv_macs' else ''}"
         )
     paper = paper_beside(table, own["point"])
-    beside = f"; the paper: {paper.error:g} % with {100 * paper.macs_left:.1f} %" if paper else ""
+    beside = f"; the paper: {paper.error} % with {100 * paper.macs_left:.1f} %" if paper else ""
     parts = [f"{words} (n = {own['n']}{beside})"]
     if own["over_full"]:
         parts.append(f"{compared(own['over_full'])} the full level")

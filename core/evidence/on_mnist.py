@@ -25,7 +25,7 @@ LENET = {  # point: preset, strengths on filters and on shapes, multiplier of th
     "shapes, row 4": ("ssl-lenet-table2", 0.0074, 0.0074, 0.1, 5),
     "shapes, row 5": ("ssl-lenet-table2", 0.0103, 0.0103, 0.1, 5),
 }
-MLP = {"neurons, row 2": (0.00215, 0.009), "neurons, row 3": (0.0026, 0.01)}  # strengths on neurons, on pixels
+MLP = {"neurons, row 2": (0.00215, 0.009), "neurons, row 3": (0.00253, 0.01)}  # strengths on neurons, on pixels
 
 
 def lenet(point: str) -> list[Wanted]:
@@ -41,7 +41,7 @@ def mlp(point: str) -> list[Wanted]:
     neurons, pixels = MLP[point]
     strengths = {"phases.1.strength_filter": neurons, "phases.1.strength_channel": pixels}
     config = settings("ssl-mlp-fig4", **OF_MLP, **strengths)
-    return controlled(f"ssl-mlp-{_words(point)}", point, config, tried=13, dense="ssl-mlp", shuffled=True)
+    return controlled(f"ssl-mlp-{_words(point)}", point, config, tried=14, dense="ssl-mlp", shuffled=True)
 
 
 def _words(point: str) -> str:

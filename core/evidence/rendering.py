@@ -58,7 +58,7 @@ def _cells(table: Table, line: Mapping[str, Any]) -> dict[str, str]:
         "accuracy": _percent((1 - accuracy[0], accuracy[1]) if table.error else accuracy, 2),
         "difference": _points(line["difference"], table.error),
         "macs": _percent(macs), "params": _percent(line["params"]),
-        "paper": f"{paper.error:g} % at {100 * paper.macs_left:.1f} %" if paper else "",
+        "paper": f"{paper.error} % at {100 * paper.macs_left:.1f} %" if paper else "",
         "speed": _times(line["speed"]), "removal": _removal(line),
     }  # fmt: skip
 

@@ -17,11 +17,9 @@ from torch import Tensor, nn
 
 from core import checkpoint, conditions, cut, latency, standing
 from core import events as ev
-from core.anew import draw_shape
 from core.compacting import Compacted, compacted
 from core.config import Phase, RunConfig
 from core.controls import Controls, Request
-from core.crossing import cross_out_
 from core.data import batches, load
 from core.levels import levels_of
 from core.methods import all_sites, start
@@ -29,9 +27,9 @@ from core.methods.base import MethodRun
 from core.nested.knowledge import check_classes, classes_in, endless, views_of
 from core.networks.remaining import macs_left
 from core.objective import Objective
-from core.own import draw_anew, layout_of, network_for
+from core.own import layout_of, network_for
 from core.schedules import lr_at, strength_factor
-from core.shuffled import shuffle_shape_
+from core.starting import starting
 from core.structure import RemovalPlan
 from core.trained import source_weights
 from core.watching import collapses, evaluate
@@ -117,28 +115,13 @@ class Training:
             text = f"{self.phase.name}: only the compact network trains, {100 * self.compacted.share:.0f} % of the MACs"
             yield ev.Notice(**self._where(), text=text)
 
-    def _weights_to_start_from(self, index: int) -> dict[str, Tensor]:
-        """Put them into `self.network`; what of it must stay zero: the dead structures of a shape that is learned anew, crossed units."""
-        start = self.phase.starts_from
-        if index:
-            self.network = self.method.folded()
-        elif start in ("source", "shape"):
-            self.network = source_weights(self.folder, self.config.source, self.config, self.dataset)
-        if start == "shape":
-            return draw_shape(self.network, self.config.seed)
-        if index and start == "scratch":
-            draw_anew(self.network, self.config.seed)
-        if start == "shuffled":
-            like = source_weights(self.folder, self.config.source, self.config, self.dataset)
-            return shuffle_shape_(self.network, like, self.config.seed)
-        return cross_out_(self.network, self.config.crossed)
-
     def _begin_phase(self, index: int, fresh: bool = True, kept: Mapping[str, Tensor] | None = None) -> dict[str, Any]:
         """Install the method of phase `index` and a fresh optimizer. `fresh`: not on the way to a checkpoint, which has `kept`."""
         self.phase_index, self.epoch_in_phase = index, 0
         shape: dict[str, Tensor] = {}
         if index or fresh:
-            shape = self._weights_to_start_from(index)
+            network = self.method.folded() if index else self.network
+            self.network, shape = starting(self.phase, index > 0, network, self.config, self.folder, self.dataset)
         self.network = self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.views = views_of(self.phase.levels, self.dataset, self.data)
         decay = self.config.weight_decay

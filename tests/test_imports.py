@@ -46,6 +46,7 @@ LAYERS = [
         "anew",
         "shuffled",
         "compacting",
+        "starting",
         "standing",
         "levels",
         "objective",

@@ -85,6 +85,9 @@ def _none(run: str | None) -> None:
         st.caption(f"{p.say} About {p.minutes:g} min on two cores, nothing to download.")
         parts.said()
     what_nesting_gains()
+    glossary_row(
+        "level", "NestedNet", "mask", "consensus", "class hierarchy", "dense control", "standard deviation", "seed"
+    )
 
 
 def _start() -> None:

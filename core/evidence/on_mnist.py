@@ -22,8 +22,8 @@ LENET = {  # point: preset, strengths on filters and on shapes, multiplier of th
     "filters, row 2": ("ssl-lenet-table1", 0.0125, 0.0, 0.1, 11),
     "filters, row 3": ("ssl-lenet-table1", 0.0158, 0.0, 0.1, 11),
     "filters, beyond": ("ssl-lenet-table1", 0.05, 0.0, 0.02, 11),
-    "shapes, row 4": ("ssl-lenet-table2", 0.0074, 0.0074, 0.1, 5),
-    "shapes, row 5": ("ssl-lenet-table2", 0.0103, 0.0103, 0.1, 5),
+    "shapes, row 4": ("ssl-lenet-table2", 0.008, 0.008, 0.1, 6),
+    "shapes, row 5": ("ssl-lenet-table2", 0.0103, 0.0103, 0.1, 6),
 }
 MLP = {"neurons, row 2": (0.00215, 0.009), "neurons, row 3": (0.00253, 0.01)}  # strengths on neurons, on pixels
 

@@ -208,6 +208,15 @@ def test_a_finding_says_what_is_reached_and_how_it_stands_against_every_control(
     ]
 
 
+def test_a_finding_of_masks_says_which_share_of_the_weights_is_kept(monkeypatch):
+    own, a = made({0: 0.99})
+    masked = {"t.0": a["t.0"] | {"macs_per_image": {"dense": 10, "compact": 10}}}
+    monkeypatch.setattr(findings, "recorded", lambda table: masked)
+    assert findings.findings(Table("t", "", "", tuple(own))) == [
+        "Point: 1.00 % test error with 25.0 % of the weights (n = 1)."
+    ]
+
+
 def test_a_consensus_is_set_beside_the_full_level():
     level = {"macs": 1, "density": 1, "certificate": {"verdict": "exact", "max_rel": 0.0}}
     rows_ = {

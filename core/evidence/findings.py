@@ -49,6 +49,8 @@ def _sentence(table: Table, name: str, own: Line, controls: Sequence[Line]) -> s
         words += (
             f" with {100 * own['macs'][0]:.1f} % of the MACs{' of convolutions' if table.cost == 'conv_macs' else ''}"
         )
+    elif own["params"] and own["params"][0] < 1:
+        words += f" with {100 * own['params'][0]:.1f} % of the weights"
     paper = paper_beside(table, own["point"])
     beside = f"; the paper: {paper.error} % with {100 * paper.macs_left:.1f} %" if paper else ""
     parts = [f"{words} (n = {own['n']}{beside})"]

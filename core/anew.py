@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.methods.freezing import LAYERS, frozen_masks
-from core.networks.describe import input_shape_of
+from core.networks.measure import example_of
 from core.own import draw_anew
 from core.structure import remove_zeros
 
@@ -20,7 +20,7 @@ from core.structure import remove_zeros
 def draw_shape(network: nn.Module, seed: int) -> dict[str, Tensor]:
     """Draw first weights in place, from `seed`, dead structures zero; returns by parameter what must stay zero."""
     shape, before = frozen_masks(network, "structures"), fan_ins(network)
-    left = fan_ins(remove_zeros(network, torch.zeros(1, *input_shape_of(network)))[1])
+    left = fan_ins(remove_zeros(network, example_of(network))[1])
     draw_anew(network, seed)
     for name, mask in shape.items():
         network.get_parameter(name).masked_fill_(mask, 0.0)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from core.errors import BadInput, PlanError, TraceError
 from core.methods.base import groups_of_parameters
-from core.networks.describe import input_shape_of
+from core.networks.measure import example_of
 from core.phases import Phase
 from core.structure import RemovalPlan, cost, plan_zeros
 from core.structure.build import Origin
@@ -46,10 +46,8 @@ class Compacted:
     """The compact network of `network` at its present zeros, ready to train. `frozen`: by parameter, what must stay zero."""
 
     def __init__(self, network: nn.Module, frozen: Mapping[str, Tensor], plan: RemovalPlan) -> None:
-        like = next(network.parameters())
-        example = torch.zeros(1, *input_shape_of(network), dtype=like.dtype, device=like.device)
         self.plan, self.share = plan, 1.0  # of the whole network's MACs
-        compact, origins = built(plan, flow_of(plan, trace(network, example)), trains=True)
+        compact, origins = built(plan, flow_of(plan, trace(network, example_of(network))), trains=True)
         self.network: nn.Module = compact.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.places = _places(compact, network, origins)
         names = {id(parameter): name for name, parameter in network.named_parameters()}
@@ -80,8 +78,7 @@ def compacted(network: nn.Module, phase: Phase, frozen: Mapping[str, Tensor]) ->
     """The compact network to train in place of `network` in this phase; None where it would not be the same, or hardly cheaper."""
     if phase.method != "dense" or not (phase.freeze == "structures" or phase.starts_from in ("shape", "shuffled")):
         return None
-    like = next(network.parameters())
-    example = torch.zeros(1, *input_shape_of(network), dtype=like.dtype, device=like.device)
+    example = example_of(network)
     try:
         plan = plan_zeros(network, example)
         if not is_plain(plan):

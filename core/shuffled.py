@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.methods.freezing import LAYERS, frozen_masks
-from core.networks.describe import input_shape_of
+from core.networks.measure import example_of
 from core.structure.joints import Beside, beside
 
 
@@ -30,7 +30,7 @@ def shuffle_shape_(network: nn.Module, like: nn.Module, seed: int) -> dict[str, 
 def shuffled(like: nn.Module, draw: torch.Generator) -> dict[str, Tensor]:
     """The dead structures of `like` by parameter, True where dead, at other places."""
     masks = {name: mask.clone() for name, mask in frozen_masks(like, "structures").items()}
-    around = beside(like, torch.zeros(1, *input_shape_of(like)))
+    around = beside(like, example_of(like))
     read = {name for near in around.values() for name in near.columns}
     for path, layer in like.named_modules():
         name = f"{path}.weight"

@@ -23,7 +23,8 @@ from core.nested.masks import fall_at_once, fallen_of, masked_weights
 from core.nested.once import computed_once
 from core.nested.ordering import learned_orders
 from core.nested.ties import Piece
-from core.networks.describe import ORDERS, input_shape_of, outline_of
+from core.networks.describe import ORDERS, outline_of
+from core.networks.measure import example_of
 from core.phases import Phase
 
 Batches = Iterator[tuple[Tensor, Tensor]]
@@ -173,7 +174,7 @@ def nested_for(
     phase: Phase, network: nn.Module, views: Sequence[View], kept: Mapping[str, Tensor], seed: int = 0
 ) -> Nested:
     """The levels of a phase inside a network; `kept`: the network's tensors in a checkpoint, where there is one; `seed` of random masks."""
-    example = torch.zeros(1, *input_shape_of(network))
+    example = example_of(network)
     full = views[-1].dataset.num_classes if views else None
     classes = [view.dataset.num_classes if phase.own_heads or not view.shares_classes else None for view in views[:-1]]
     extra = [None if view.of is None else full for view in views[:-1]]

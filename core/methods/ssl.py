@@ -13,13 +13,13 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator
 
-import torch
 from torch import nn
 
 from core import joint, lasso
 from core.joint import JointGroups, Part
 from core.methods.base import MethodRun
-from core.networks.describe import Structure, input_shape_of
+from core.networks.describe import Structure
+from core.networks.measure import example_of
 from core.networks.roles import Role, roles
 from core.phases import Phase
 from core.structure.joints import beside
@@ -83,8 +83,7 @@ def penalised(phase: Phase, network: nn.Module) -> Iterator[lasso.Groups]:
 
 def joined(phase: Phase, network: nn.Module, every: list[lasso.Groups]) -> list[JointGroups]:
     """The groups of filters and layers that hold more than their own weights, as `phase.joint` says."""
-    like = next(network.parameters())
-    around = beside(network, torch.zeros(1, *input_shape_of(network), dtype=like.dtype, device=like.device))
+    around = beside(network, example_of(network))
     found = []
     for g in (g for g in every if g.kind in ("filter", "layer")):
         path = g.site.rpartition("/")[0]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from core.errors import BadInput
 from core.nested.levels import Nested
 from core.nested.nesting import extract
-from core.networks.describe import input_shape_of
+from core.networks.measure import example_of
 from core.structure.cost import cost
 
 WARM, N = 3, 21
@@ -45,7 +45,7 @@ class Adaptive(nn.Module):
         nested.full.eval()
         self.levels = nn.ModuleList(nested.at(level) for level in range(nested.num_levels))
         self.level = nested.num_levels - 1
-        self.example = torch.zeros(1, *input_shape_of(nested.full)) if example is None else example
+        self.example = example_of(nested.full) if example is None else example
         self._needs: list[Needs] | None = None
 
     def forward(self, x: Tensor) -> Tensor:

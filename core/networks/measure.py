@@ -15,6 +15,7 @@ from core.networks.describe import (
     Layout,
     Stage,
     Structure,
+    input_shape_of,
     outline_of,
     own_description,
     structures_of,
@@ -52,6 +53,12 @@ def layout(name: str, network: nn.Module, in_channels: int, image_size: int) -> 
     head = tuple(conv(path, with_site=path != outline.head[-1]) for path in outline.head)
     convs = [*stem, *(c for stage in stages for b in stage.blocks for c in b.convs), *head]
     return Layout(name, stem, tuple(stages), head, sum(c.macs for c in convs), sum(c.params for c in convs))
+
+
+def example_of(network: nn.Module) -> torch.Tensor:
+    """(1, C, H, W): an image of zeros, of the type and on the device of the network's weights."""
+    like = next(network.parameters())
+    return torch.zeros(1, *input_shape_of(network), dtype=like.dtype, device=like.device)
 
 
 class _Output(NamedTuple):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from core.errors import BadInput, PlanError, TraceError
 from core.methods.base import groups_of_parameters
 from core.networks.measure import example_of
+from core.networks.roles import roles
 from core.phases import Phase
 from core.structure import RemovalPlan, cost, plan_zeros
 from core.structure.build import Origin
@@ -27,18 +28,23 @@ WORTH = 0.9  # share of the MACs that the compact network may have at most
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor of the compact network belongs: `index`, flat and in its order, into `whole`; `real`: which of its numbers do."""
+    """Where a tensor of the compact network belongs: `index`, flat and in its order, into `whole`; `real`: which of its numbers do.
+
+    `carried`: what it holds beside the whole one's numbers, as a bias holds the constants of filters that are gone; None: nothing.
+    """
 
     part: Tensor
     whole: Tensor
     index: Tensor
     real: Tensor
+    carried: Tensor | None
 
     @torch.no_grad()
     def put_back_(self) -> None:
         """Into the whole network's tensor, in place."""
         flat = self.whole.clone(memory_format=torch.contiguous_format).view(-1)
-        flat[self.index[self.real]] = self.part.detach().reshape(-1)[self.real]
+        own = self.part.detach() if self.carried is None else self.part.detach() - self.carried
+        flat[self.index[self.real]] = own.reshape(-1)[self.real]
         self.whole.copy_(flat.view(self.whole.shape))
 
 
@@ -73,6 +79,20 @@ class Compacted:
         for place in self.places:
             place.put_back_()
 
+    def state_tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint of the whole network does not hold to the last bit: tensors with constants in them, and these."""
+        found: dict[str, Tensor] = {}
+        for number, place in enumerate(self.places):
+            if place.carried is not None:
+                found |= {f"part/{number}": place.part.detach(), f"carried/{number}": place.carried}
+        return found
+
+    @torch.no_grad()
+    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore `state_tensors`, in place."""
+        for name, tensor in self.state_tensors().items():
+            tensor.copy_(tensors[name])
+
 
 def compacted(network: nn.Module, phase: Phase, frozen: Mapping[str, Tensor]) -> Compacted | None:
     """The compact network to train in place of `network` in this phase; None where it would not be the same, or hardly cheaper."""
@@ -81,7 +101,7 @@ def compacted(network: nn.Module, phase: Phase, frozen: Mapping[str, Tensor]) ->
     example = example_of(network)
     try:
         plan = plan_zeros(network, example)
-        if not is_plain(plan):
+        if not is_plain(plan, network):
             return None
         found = Compacted(network, frozen, plan)
         left, dense = (
@@ -93,9 +113,12 @@ def compacted(network: nn.Module, phase: Phase, frozen: Mapping[str, Tensor]) ->
     return found if found.share <= WORTH else None
 
 
-def is_plain(plan: RemovalPlan) -> bool:
-    """Whether something leaves, and nothing of it leaves a plane behind, which would have to be trained with."""
-    return not plan.nothing_removed and not any(counts.get("field") for counts in plan.verdicts.values())
+def is_plain(plan: RemovalPlan, network: nn.Module) -> bool:
+    """Whether something leaves, but no class score, and nothing leaves a plane behind: these would have to be trained with."""
+    scores = [f"{path}/neuron" for path, role in roles(network).items() if role.scores]
+    lost = any(plan.verdicts[site]["alive"] < plan.total[site] for site in scores if site in plan.verdicts)
+    planes = any(counts.get("field") for counts in plan.verdicts.values())
+    return not (plan.nothing_removed or lost or planes)
 
 
 def _places(compact: nn.Module, whole: nn.Module, origins: Mapping[str, Origin]) -> list[Place]:
@@ -125,4 +148,5 @@ def _place(name: str, part: Tensor, whole: Tensor, origin: Origin) -> Place:
     real = index >= 0
     if len(index) != part.numel() or len(index[real].unique()) < int(real.sum()):
         raise BadInput(f"{name} must have a place of its own for each number; it repeats some")
-    return Place(part, whole, index, real)
+    carried = part.detach() - torch.where(real, whole.detach().reshape(-1)[index.clamp_min(0)], 0.0).view(part.shape)
+    return Place(part, whole, index, real, carried if carried.any() else None)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core import checkpoint
+from core.compacting import Compacted
 from core.config import RunConfig
 from core.errors import BadInput
 from core.methods.base import MethodRun
@@ -21,13 +22,16 @@ def tensors_of(
     method: MethodRun,
     average: list[Tensor],
     order: torch.Generator,
+    compacted: Compacted | None,
 ) -> dict[str, Tensor]:
-    """Weights, momenta, the method's own state, the average of weights and the order of images, by name."""
+    """Weights, momenta, the method's own state, the average of weights and the order of images, by name; what a compact network carries."""
     momenta = [state["momentum_buffer"] for p in trained(optimizer) if (state := optimizer.state[p])]
     tensors = {f"weights/{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"momentum/{i:05d}": m for i, m in enumerate(momenta)}
     tensors |= {f"method/{k}": v for k, v in method.state_tensors().items()}
     tensors |= {f"average/{i:05d}": tensor for i, tensor in enumerate(average)}
+    if compacted:
+        tensors |= {f"compacted/{k}": v for k, v in compacted.state_tensors().items()}
     return tensors | {"order": order.get_state()}
 
 

@@ -378,7 +378,9 @@ class Training:
             "compacted": self.compacted.plan.model_dump(mode="json") if self.compacted else None, "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed),
             "learned": self.learned, "classes": classes_in(self.views), "seconds": self.training_s, "config": self.config.model_dump(mode="json"),
         }  # fmt: skip
-        tensors = standing.tensors_of(self.network, self.optimizer, self.method, self.average, self.order)
+        tensors = standing.tensors_of(
+            self.network, self.optimizer, self.method, self.average, self.order, self.compacted
+        )
         checkpoint.save(self.folder / "checkpoints" / f"{self.epoch:05d}.safetensors", tensors, facts)
         yield ev.Checkpointed(**self._where(), file=f"{self.epoch:05d}.safetensors")
 
@@ -391,6 +393,7 @@ class Training:
         if facts.get("compacted"):
             plan = RemovalPlan.model_validate(facts["compacted"])
             self.compacted = Compacted(self.network, self.method.frozen, plan)
+            self.compacted.load_state_tensors(standing.part(tensors, "compacted/"))
             self._make_optimizer()
         check_classes(self.phase.levels, self.views, facts.get("classes"))
         self.step, self.epoch, self.epoch_in_phase = facts["step"], facts["epoch"], facts["epoch_in_phase"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from core import training
+from core import checkpoint, training
 from core.compacting import Compacted, compacted
 from core.config import checked
 from core.controls import Controls
@@ -117,6 +117,29 @@ def test_the_whole_network_trains_where_a_dead_layer_leaves_planes_behind():
     assert compacted(net, TUNE, frozen_masks(net, "structures")) is None
 
 
+def test_constants_of_dead_filters_are_carried_and_do_not_go_back_twice():
+    net = thinned("lenet")
+    with torch.no_grad():
+        net.conv1.bias[:12], net.fc1.bias[100:450] = 0.7, -0.2
+        net.conv2.weight[:, :12] = 0.05
+    small = compacted(net, TUNE, frozen_masks(net, "structures"))
+    assert any(place.carried is not None for place in small.places)
+    steps(small.network, small.parameter_groups(5e-4), "lenet", small.hold_)
+    small.put_back_()
+    images = batches("lenet")[0][0]
+    with torch.no_grad():
+        whole, left = net.eval()(images), small.network.eval()(images)
+    assert (whole - left).abs().max() < 1e-12 * whole.std()
+    assert torch.equal(net.conv1.bias[:12], torch.full((12,), 0.7, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("head", ["fc2", "all"])
+def test_the_whole_network_trains_where_a_class_score_is_a_constant(head):
+    net = thin_(network("lenet"), [("fc2", [3])] if head == "fc2" else [("fc1", range(500))])
+    thin_(net, [("conv2", range(20))])
+    assert compacted(net, TUNE, frozen_masks(net, "structures")) is None
+
+
 def test_a_cut_that_hardly_saves_anything_is_not_worth_it():
     net = thin_(network("lenet"), [("conv2", [3])])
     assert compacted(net, TUNE, frozen_masks(net, "structures")) is None
@@ -138,6 +161,33 @@ def test_every_layer_of_it_reads_channels_last_behind_padded_shortcuts_too(name)
 LENET = {"network": "lenet", "dataset": "digits", "batch_size": 256, "measure_every": 0, "seed": 3}
 CUT = {"name": "cut", "method": "prune", "kinds": ["filter"], "keep": 0.3, "epochs": 1, "lr": 0.05}
 AFTER = {"name": "fine-tuning", "method": "dense", "kinds": [], "epochs": 4, "lr": 0.05, "starts_from": "previous", "freeze": "structures", "ema": 0.9}  # fmt: skip
+
+
+def test_a_run_that_carries_constants_is_the_same_when_it_was_interrupted(tmp_path, monkeypatch):
+    dense = {"name": "dense", "method": "dense", "kinds": [], "epochs": 1, "lr": 0.05}
+    list(training.run(checked(LENET | {"phases": [dense]}), folder=tmp_path / "source"))
+    file = tmp_path / "source" / "checkpoints" / "00001.safetensors"
+    tensors, facts = checkpoint.load(file)
+    tensors["weights/conv1.weight"][:12], tensors["weights/conv1.bias"][:12] = 0.0, 0.3  # dead, and not silent
+    tensors["weights/fc1.weight"][100:450], tensors["weights/fc1.bias"][100:450] = 0.0, 0.2
+    checkpoint.save(file, tensors, facts)
+    config, made = checked(LENET | {"source": "source", "phases": [AFTER | {"starts_from": "source"}]}), []
+
+    class Watched(Compacted):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(any(place.carried is not None for place in self.places))
+
+    monkeypatch.setattr("core.compacting.Compacted", Watched)
+    monkeypatch.setattr(training, "Compacted", Watched)
+    whole = list(training.run(config, folder=tmp_path / "a"))[-1].result
+    assert made == [True], "dead filters with biases"
+    controls = Controls()
+    for event in training.run(config, folder=tmp_path / "b", controls=controls):
+        if type(event).__name__ == "EpochDone" and event.epoch == 2:
+            controls.stopping = True
+    resumed = list(training.run(config, folder=tmp_path / "b", resume=True))[-1].result
+    assert resumed["weights_sha256"] == whole["weights_sha256"] and whole["certificate"]["verdict"] == "exact"
 
 
 def test_a_run_fine_tunes_its_compact_network_and_is_the_same_when_it_was_interrupted(tmp_path, monkeypatch):

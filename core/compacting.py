@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.errors import BadInput, PlanError, TraceError
+from core.errors import BadInput
 from core.methods.base import groups_of_parameters
 from core.networks.measure import example_of
 from core.networks.roles import roles
@@ -107,7 +107,7 @@ def compacted(network: nn.Module, phase: Phase, frozen: Mapping[str, Tensor]) ->
         left, dense = (
             sum(layer.macs for layer in cost(made, example).layers) for made in (found.network.eval(), network.eval())
         )
-    except (BadInput, PlanError, TraceError):
+    except BadInput:  # it cannot be followed, or not be put back
         return None
     found.share = left / dense
     return found if found.share <= WORTH else None

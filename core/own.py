@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -23,6 +24,9 @@ from core.networks.names import OwnName, own_named, shown
 from core.structure.outlining import described
 
 FILE = "own_networks.json"
+PLACES = re.compile(
+    r"nested_levels\.\d+\.network\.index\d+"
+)  # of channels in a level: how it is built, nothing learned
 
 
 def trusted(root: Path) -> list[str]:
@@ -86,13 +90,17 @@ def draw_anew(network: nn.Module, seed: int) -> None:
 
 def put_weights(network: nn.Module, weights: dict[str, torch.Tensor], where: str) -> None:
     """Load the weights of a run, in place. BadInput where they are of other shapes: a person's code may have changed since."""
+    learned = {name: tensor for name, tensor in weights.items() if not PLACES.fullmatch(name)}
     try:
-        network.load_state_dict(weights)
+        missing, unknown = network.load_state_dict(learned, strict=False)
+        fits = not unknown and all(PLACES.fullmatch(name) for name in missing)
     except RuntimeError:
+        fits = False
+    if not fits:
         raise BadInput(
             f"{where} must hold the weights of the network as it is made now; they differ: its code has changed since; "
             "put the old code back, or train anew"
-        ) from None
+        )
 
 
 def layout_of(name: str, network: nn.Module) -> Layout:

@@ -137,8 +137,19 @@ def _places(compact: nn.Module, whole: nn.Module, origins: Mapping[str, Origin])
                 raise BadInput(f"{path} must have scales to know its channels by; it has none")
             norm = whole.get_submodule(origin.source.rpartition(".")[0])
             for buffer in ("running_mean", "running_var"):
-                found.append(_place(f"{path}.{buffer}", getattr(module, buffer), getattr(norm, buffer), origin))
+                if getattr(module, buffer) is not None:
+                    found.append(_place(f"{path}.{buffer}", getattr(module, buffer), getattr(norm, buffer), origin))
+    _check_apart(found)
     return found
+
+
+def _check_apart(places: list[Place]) -> None:
+    """BadInput where two tensors go back to the same numbers, as of a layer that was called twice and is now two."""
+    taken: dict[int, list[Tensor]] = {}
+    for place in places:
+        taken.setdefault(id(place.whole), []).append(place.index[place.real])
+    if any(len(torch.cat(indices).unique()) < sum(map(len, indices)) for indices in taken.values()):
+        raise BadInput("each number of the network must be in one place of the compact one; some are in two")
 
 
 def _place(name: str, part: Tensor, whole: Tensor, origin: Origin) -> Place:

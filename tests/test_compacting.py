@@ -10,6 +10,7 @@ from core import checkpoint, training
 from core.compacting import Compacted, compacted
 from core.config import checked
 from core.controls import Controls
+from core.errors import BadInput
 from core.methods import start
 from core.methods.freezing import frozen_masks
 from core.networks import build
@@ -138,6 +139,28 @@ def test_the_whole_network_trains_where_a_class_score_is_a_constant(head):
     net = thin_(network("lenet"), [("fc2", [3])] if head == "fc2" else [("fc1", range(500))])
     thin_(net, [("conv2", range(20))])
     assert compacted(net, TUNE, frozen_masks(net, "structures")) is None
+
+
+class Twice(torch.nn.Module):
+    """One layer called twice."""
+
+    input_shape = (3, 8, 8)
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.again = torch.nn.Conv2d(3, 8, 1), torch.nn.Conv2d(8, 8, 1)
+
+    def forward(self, x):
+        return self.again(torch.relu(self.again(torch.relu(self.first(x)))))
+
+
+def test_a_layer_that_is_two_in_the_compact_network_does_not_train_there():
+    net = Twice().eval()
+    with torch.no_grad():
+        net.first.weight[:4], net.first.bias[:4] = 0.0, 0.0
+    plan = plan_zeros(net, torch.zeros(1, 3, 8, 8))
+    with pytest.raises(BadInput, match="must be in one place of the compact one"):
+        Compacted(net, {}, plan)
 
 
 def test_a_cut_that_hardly_saves_anything_is_not_worth_it():

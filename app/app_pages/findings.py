@@ -11,7 +11,7 @@ from app import gain_charts, theme
 from app.app_pages import parts
 from core.evidence.counting import recorded
 from core.evidence.findings import findings
-from core.evidence.gains import gains
+from core.evidence.gains import Gain, gains
 from core.evidence.rendering import conditions
 from core.evidence.tables import TABLES
 from core.evidence.wanted import METHOD, Table
@@ -48,7 +48,7 @@ def what_nesting_gains() -> None:
         bind="query-params", label_visibility="collapsed",
     ) or next(iter(known))  # fmt: skip
     table = known[name]
-    found = gains(table)
+    found, _, said_of = _told(name)
     if found:
         frame = pd.DataFrame([
             {
@@ -59,7 +59,7 @@ def what_nesting_gains() -> None:
         ])  # fmt: skip
         parts.chart(
             table.asks, gain_charts.gain_chart(found), frame, key=f"gains-{name}", height=gain_charts.height_of(found),
-            note=table.title, conditions=lambda: f"{table.title}. {conditions(table, recorded(table))}",
+            note=table.title, conditions=lambda: f"{table.title}. {said_of}",
         )  # fmt: skip
     with theme.card("What it shows", "Seeds are paired; a difference within one standard deviation of the pairs is called none.", key="gains-words"):  # fmt: skip
         _sentences(name)
@@ -70,7 +70,14 @@ SHORT = {
 }  # fmt: skip
 
 
-def _sentences(name: str) -> None:
+@st.cache_data(ttl=60, show_spinner=False)
+def _told(name: str) -> tuple[list[Gain], list[str], str]:
+    """Differences, sentences and conditions of a table: its rows are files, read once a minute and not at every look."""
     table = TABLES[name]
-    st.markdown("\n".join(f"- {sentence}" for sentence in findings(table)))
-    st.caption(conditions(table, recorded(table)))
+    return gains(table), findings(table), conditions(table, recorded(table))
+
+
+def _sentences(name: str) -> None:
+    _, sentences, said_of = _told(name)
+    st.markdown("\n".join(f"- {sentence}" for sentence in sentences))
+    st.caption(said_of)

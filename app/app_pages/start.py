@@ -60,7 +60,7 @@ def _recorded() -> None:
         key="demo",
     ):
         chosen = DEMO
-        if len(known) > 1:
+        if len(known) > 1:  # the choice is not in the address, for the buttons below leave the page
             chosen = (
                 st.segmented_control(
                     "Recorded run",
@@ -72,7 +72,7 @@ def _recorded() -> None:
                     label_visibility="collapsed",
                 )
                 or DEMO
-            )  # fmt: skip; not in the address: the buttons below leave the page
+            )
         words, button = st.columns([6, 1], vertical_alignment="center")
         words.caption(f"{known[chosen].say} {parts.about(view_of(chosen).started.get('config', {}))}")
         button.button(

@@ -159,6 +159,7 @@ def test_a_layer_that_is_two_in_the_compact_network_does_not_train_there():
     with torch.no_grad():
         net.first.weight[:4], net.first.bias[:4] = 0.0, 0.0
     plan = plan_zeros(net, torch.zeros(1, 3, 8, 8))
+    assert plan.untied == ["again"]
     with pytest.raises(BadInput, match="must be in one place of the compact one"):
         Compacted(net, {}, plan)
 

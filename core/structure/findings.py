@@ -38,13 +38,19 @@ def unread(flow: Flow) -> Sites:
     return out
 
 
-def differ(calls: list[Op]) -> bool:
-    """Whether the calls of one layer keep different rows or inputs, so that each needs a layer of its own."""
+def differ(flow: Flow, calls: list[Op]) -> bool:
+    """Whether the calls of one layer are built of different rows, or of different inputs of theirs, or add different constants."""
     if len(calls) < 2 or any(op.kind != "layer" for op in calls):
         return False
-    return any(
-        not torch.equal(op.need & (op.state != CONST), calls[0].need & (calls[0].state != CONST)) for op in calls
-    )
+    first, *others = (built_of(flow, op) for op in calls)
+    return any(not all(map(torch.equal, first, other)) for other in others)
+
+
+def built_of(flow: Flow, op: Op) -> list[torch.Tensor]:
+    """Rows of each stream, the inputs that the alive rows read, and what constant inputs add to the bias of these."""
+    alive = op.rows(ALIVE)
+    offset = torch.zeros(0) if op.offset is None else op.offset[alive]
+    return [alive, op.rows(FIELD), stream_sources(flow, op, ALIVE).alive, offset]
 
 
 def removed_blocks(flow: Flow) -> list[str]:

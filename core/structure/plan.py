@@ -36,8 +36,8 @@ class RemovalPlan(BaseModel):
 
     `masked`: a chosen cut, units treated as zero though they are not. `pins`: units kept alive on purpose. `unread`:
     input channels of a layer (whole planes behind a flatten) that depend on the input and that it does not read. `shapes`: filter shapes that go, by layer.
-    `removed_blocks`: modules with a sum one side of which no longer depends on the input. `untied`: layers that were called
-    several times and are now several. `verdicts`: how many units of each site are what, behind the norm that directly
+    `removed_blocks`: modules with a sum one side of which no longer depends on the input. `untied`: layers that are called
+    several times, with different rows or inputs left: a layer for each call. `verdicts`: how many units of each site are what, behind the norm that directly
     follows. `policy`: "fast" pads uneven conv groups to one size and runs them as one convolution; "most" runs groups of
     each size by themselves: fewest MACs, and slower where sizes are many.
     `approximate`: the cut was declared approximate before it was made.

@@ -59,7 +59,7 @@ def plan_of(flow: Flow, *, source: str = "", **about: Any) -> RemovalPlan:
         shapes=shape_cuts(flow),
         verdicts={site: verdicts(flow, calls) for site, calls in layers(flow).items()},
         refilled=refilled(flow),
-        untied=[site.rpartition("/")[0] for site, calls in layers(flow).items() if differ(calls)],
+        untied=[site.rpartition("/")[0] for site, calls in layers(flow).items() if differ(flow, calls)],
         **about,
     )
 

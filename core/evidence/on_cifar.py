@@ -14,12 +14,12 @@ from core.paper_presets import finetuning
 from core.presets import dense_control
 
 DEPTH: dict[str, Any] = {
-    "batch_size": 128, "measure_every": 0, "phases.0.epochs": 8, "phases.0.lr": 0.2, "phases.1.epochs": 6, "phases.2.epochs": 4,
+    "batch_size": 128, "measure_every": 0, "phases.0.epochs": 12, "phases.0.lr": 0.2, "phases.1.epochs": 8, "phases.2.epochs": 6,
     "phases.1.strength_layer": 0.03, "phases.1.joint": ["norms"], "phases.2.lr": 0.05,
 }  # fmt: skip
 CONVNET: dict[str, Any] = {"measure_every": 0, "phases.0.epochs": 12, "phases.1.epochs": 12, "phases.2.epochs": 8}
 ONE_PASS = Phase(
-    epochs=12, lr=0.2, lr_schedule="one-cycle", kinds=("filter", "block"), strength_filter=0.002, strength_block=0.02,
+    epochs=15, lr=0.2, lr_schedule="one-cycle", kinds=("filter", "block"), strength_filter=0.002, strength_block=0.02,
     strength_schedule="ramp", ramp_from=0.3, ramp=0.5,
 )  # fmt: skip
 GROUPS = ONE_PASS.model_copy(
@@ -54,21 +54,21 @@ def one_pass(*phases: Phase, network: str = "resnet20") -> RunConfig:
 
 
 def others() -> list[Wanted]:
-    """What the same twelve epochs reach by other ways, of one seed."""
+    """What the same fifteen epochs reach by other ways, of one seed."""
     solvers = {
         name: one_pass(ONE_PASS.model_copy(update={"solver": solver}))
         for name, solver in (("APG", "apg"), ("ISTA", "ista"), ("subgradient and threshold", "subgradient"))
     }
     slim = Phase(
-        name="slimming", method="slimming", kinds=("filter",), strength_filter=0.002, epochs=8, lr=0.2, lr_schedule="one-cycle"
+        name="slimming", method="slimming", kinds=("filter",), strength_filter=0.002, epochs=10, lr=0.2, lr_schedule="one-cycle"
     )  # fmt: skip
-    tune = finetuning(4, 0.05)
-    dense = Phase(name="dense", method="dense", kinds=(), epochs=8, lr=0.2, lr_schedule="one-cycle")
+    tune = finetuning(5, 0.05)
+    dense = Phase(name="dense", method="dense", kinds=(), epochs=10, lr=0.2, lr_schedule="one-cycle")
     cut = Phase(
-        name="L1-norm filters", method="prune", kinds=("filter",), keep=0.5, epochs=4, lr=0.05, lr_schedule="one-cycle", starts_from="previous"
+        name="L1-norm filters", method="prune", kinds=("filter",), keep=0.5, epochs=5, lr=0.05, lr_schedule="one-cycle", starts_from="previous"
     )  # fmt: skip
     single = Phase(
-        name="l1", method="l1", kinds=("weight",), strength_weight=1e-5, epochs=8, lr=0.2, lr_schedule="one-cycle"
+        name="l1", method="l1", kinds=("weight",), strength_weight=1e-5, epochs=10, lr=0.2, lr_schedule="one-cycle"
     )
     found = solvers | {
         "network slimming": one_pass(slim, tune),

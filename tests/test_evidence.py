@@ -188,7 +188,7 @@ def test_epochs_count_those_of_the_run_that_a_row_starts_from():
     [
         ((0.012, 0.004, 3), "1.20 ± 0.40 points better than"),
         ((-0.012, 0.004, 3), "1.20 ± 0.40 points worse than"),
-        ((0.003, 0.004, 3), "no clear difference (+0.30 ± 0.40 points) to"),
+        ((0.003, 0.004, 3), "no clear difference (0.30 ± 0.40 points) to"),
         ((-0.012, None, 1), "1.20 points worse (one seed) than"),
     ],
 )

@@ -65,13 +65,13 @@ def _sentence(table: Table, name: str, own: Line, controls: Sequence[Line]) -> s
 
 
 def compared(difference: Difference) -> str:
-    """`0.12 ± 0.03 points better than`; `no clear difference (+0.02 ± 0.06 points) to`; of one pair without a verdict on chance."""
+    """`0.12 ± 0.03 points better than`; `no clear difference (0.02 ± 0.06 points) to`; of one pair without a verdict on chance."""
     mean, deviation, n = difference
     points = 100 * mean
     if n < 2 or deviation is None:
         return f"{abs(points):.2f} points {'better' if points >= 0 else 'worse'} (one seed) than"
     if abs(mean) <= deviation:
-        return f"no clear difference ({points:+.2f} ± {100 * deviation:.2f} points) to"
+        return f"no clear difference ({abs(points):.2f} ± {100 * deviation:.2f} points) to"
     return f"{abs(points):.2f} ± {100 * deviation:.2f} points {'better' if points > 0 else 'worse'} than"
 
 

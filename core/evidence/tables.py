@@ -13,8 +13,8 @@ from core.presets import preset
 DIGITS = Table(
     "digits",
     "ResNet-20 on digits: SSS in one pass",
-    "What the default run keeps and what it buys.",
-    tuple(controlled("digits-sss", "SSS", preset("digits-sss").config, (0, 1, 2, 3, 4), scratch=False)),
+    "What does the default run keep, and does its shape from scratch do as well?",
+    tuple(controlled("digits-sss", "SSS", preset("digits-sss").config, (0, 1, 2, 3, 4))),
     error=False,
 )
 TABLES = {

@@ -27,6 +27,8 @@ ROLES = {
     "student": "core, taught by the dense network", RANDOM: "random masks", "L1-norm filters": "L1-norm filters",
     "random mask": "random mask of this shape", "baseline": "baseline, before", "ResNet-32": "ResNet-32",
 }  # fmt: skip
+BEHIND = {"scratch control": "from scratch", "random mask": "random mask"}  # of a point that is named in front
+CROWD = 1 / 8
 LOOKS = {
     "scratch control": "scratch",
     "dense control": "dense",
@@ -221,8 +223,14 @@ def _told_once(table: Table, lines: Sequence[dict[str, Any]]) -> Iterator[dict[s
         if shared[same] > 1:
             seen.add(same)
         elif several and line["role"] in ROLES:
-            name = f"{line['point']}: {name}"
+            name = f"{line['point']}: {BEHIND.get(line['role'], name)}"
         yield line | {"name": f"{name} {line['label']}".strip()}
+
+
+def crowded(table: pd.DataFrame, cost: str) -> bool:
+    """Whether a log axis reads better: more than half of the points, none of them at 0, lie in the lowest eighth of the linear one."""
+    known = pd.to_numeric(table[cost]).dropna() if cost in table else pd.Series(dtype=float)
+    return len(known) > 2 and bool(known.min() > 0 and known.median() < CROWD * known.max())
 
 
 def _machine(told: Sequence[Mapping[str, Any]]) -> str:

@@ -146,7 +146,7 @@ def test_points_that_share_a_control_show_it_once_and_name_their_own(monkeypatch
     monkeypatch.setattr(tradeoff_points, "summary", lambda table, rows: lines if table.name == "ssl-lenet" else [])
     table = tradeoff_points.evidence_points()
     assert list(table["label"]) == [
-        "filters, row 2", "dense control", "filters, row 2: same shape from scratch", "filters, row 3", "filters, row 3: random mask of this shape",
+        "filters, row 2", "dense control", "filters, row 2: from scratch", "filters, row 3", "filters, row 3: random mask",
     ]  # fmt: skip
     assert set(table["counted"]) == {"conv_macs"} and list(table["method"]) == [
         "ssl",
@@ -229,6 +229,20 @@ def test_a_log_axis_places_names_by_exponents():
     low, high = spec["layout"]["xaxis"]["range"]
     assert spec["layout"]["xaxis"]["type"] == "log" and low < math.log10(5) + 1 and high < 2.3
     assert all(low <= note["x"] <= high for note in spec["layout"]["annotations"])
+
+
+@pytest.mark.parametrize(
+    ("costs", "log"),
+    [
+        ([1.0, 0.02, 0.05, 0.08, 0.1], True),  # a dense network, and the small ones beside each other
+        ([1.0, 0.3, 0.5, 0.6], False),
+        ([1.0, 0.05], False),
+        ([1.0, 0.0, 0.05, 0.08, 0.1], False),  # a log axis has no place for 0
+    ],
+)
+def test_an_axis_is_logarithmic_where_most_points_would_stand_in_one_corner(costs, log):
+    assert tradeoff_points.crowded(pd.DataFrame({"macs": costs}), "macs") is log
+    assert not tradeoff_points.crowded(pd.DataFrame({"macs": costs}), "ms")
 
 
 def three(accuracy, cost, role):

@@ -25,7 +25,7 @@ AT_MOST = 500
 SOURCES = {"ours": "My runs", "recorded": "Recorded evidence", "paper": "The papers' points"}
 SHORT = {"ours": "my runs", "recorded": "recorded", "paper": "paper"}
 COSTS = {"macs": "MACs", "params": "Parameters", "speed": "Measured speed"}
-SCALES = {"linear": "Linear", "log": "Log"}
+SCALES = {"auto": "Auto", "linear": "Linear", "log": "Log"}
 CHART, POINT, BRUSHED, BRUSH = "chart-tradeoff", "tradeoff-point", "tradeoff-brushed", "brush"
 SVG = "tradeoff-svg"
 COLUMNS = {
@@ -45,8 +45,8 @@ def page() -> None:
     st.subheader("Trade-offs", anchor=False)
     with st.container(horizontal=True, gap="medium"):
         table = _chosen(own, recorded)
-        cost, log = _axis()
-    _figure(table, cost, log)
+        cost, scale = _one("Cost", COSTS, "cost"), _one("Scale", SCALES, "scale")
+    _figure(table, cost, scale)
     if "recorded" in set(table["source"]):
         first = table.iloc[0]
         what_they_show(tables_of(first["network"], first["dataset"]))
@@ -87,12 +87,6 @@ def _chosen(own: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
     return every[every["source"].isin(asked or usual)].reset_index(drop=True)
 
 
-def _axis() -> tuple[str, bool]:
-    """What the points are set against, and whether on a log axis."""
-    cost = _one("Cost", COSTS, "cost")
-    return cost, _one("Scale", SCALES, "scale") == "log"
-
-
 def _one(label: str, options: dict[str, str], key: str) -> str:
     """One of a few, kept in the address."""
     known = list(options)
@@ -102,10 +96,11 @@ def _one(label: str, options: dict[str, str], key: str) -> str:
     return got if got in known else known[0]
 
 
-def _figure(table: pd.DataFrame, cost: str, log: bool) -> None:
+def _figure(table: pd.DataFrame, cost: str, scale: str) -> None:
     """The figure, what was clicked, and the table of all points or of the brushed ones."""
     place = tradeoff_points.one_place(table)
     axis = cost if cost != "speed" else "ms" if place else "times"
+    log = scale == "log" or (scale == "auto" and tradeoff_points.crowded(table, axis))
     with theme.card(f"Test accuracy against {COSTS[cost].lower() if cost != 'macs' else 'MACs'}", "", key="tradeoff"):
         words = st.container()
         with st.container(horizontal=True):

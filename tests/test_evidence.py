@@ -10,7 +10,7 @@ import pytest
 from core.cli_train import train
 from core.config import checked
 from core.errors import BadInput, WrongMoment
-from core.evidence import counting, doing, findings, gains, rows
+from core.evidence import counting, doing, findings, gains, places, rows
 from core.evidence.tables import TABLES
 from core.evidence.wanted import DENSE, METHOD, SCRATCH, SHUFFLED, Table, Wanted, with_controls, with_level_controls
 from core.presets import preset
@@ -50,6 +50,8 @@ def test_a_table_is_completed_row_by_row_and_a_row_that_is_gone_comes_back_from_
     assert family[SCRATCH].config["source"] == trained[0], "the shape is that of the method's run"
     file = rows.FOLDER / "small.scratch.0.json"
     before = json.loads(file.read_text())
+    kept = json.loads((rows.FOLDER / "small.0.json").read_text())["left"]
+    assert kept.keys() == {"conv1/filter", "conv2/filter", "fc1/neuron"} and kept["conv2/filter"] == [25, 50], kept
     assert before["settings"]["source"] == "small.0" and before["tried"] == 1
     assert json.loads((rows.FOLDER / "small.0.json").read_text())["tried"] == 3
     file.unlink()
@@ -215,6 +217,27 @@ def test_a_finding_of_masks_says_which_share_of_the_weights_is_kept(monkeypatch)
     assert findings.findings(Table("t", "", "", tuple(own))) == [
         "Point: 1.00 % test error with 25.0 % of the weights (n = 1)."
     ]
+
+
+def test_a_finding_tells_where_structures_went_stage_by_stage(monkeypatch):
+    own, a = made({0: 0.99, 1: 0.99})
+    left = {
+        "stage1.0.conv1/filter": [4, 16],
+        "stage1.1.conv1/filter": [8, 16],
+        "stage2.0.conv1/filter": [24, 32],
+        "stage1.0/block": [0, 1],
+        "stage2.0/block": [1, 1],
+    }
+    a["t.0"]["left"] = left
+    a["t.1"]["left"] = left | {"stage1.0/block": [1, 1]}
+    assert places.by_stage(list(a.values())) == {
+        "filter": {1: (12.0, 32), 2: (24.0, 32)},
+        "block": {1: (0.5, 1), 2: (1.0, 1)},
+    }
+    monkeypatch.setattr(findings, "recorded", lambda table: a)
+    *_, went = findings.findings(Table("t", "", "", tuple(own)))
+    assert went == "Point, alive at the end in stages 1 / 2: filters 38 / 75 %; blocks 0.5 / 1 of 1 / 1 (n = 2)."
+    assert places.where_they_went([{"left": {"conv1/filter": [3, 4]}}]) is None, "LeNet has no stages"
 
 
 def test_a_consensus_is_set_beside_the_full_level():

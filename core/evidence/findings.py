@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from core.evidence.counting import recorded, summary
+from core.evidence.places import where_they_went
 from core.evidence.wanted import DENSE, METHOD, SCRATCH, SHUFFLED, Table
 from core.papers import Point, points_beside
 
@@ -23,8 +24,9 @@ AGAINST = {
 
 
 def findings(table: Table) -> list[str]:
-    """A sentence for every point, or level of one, that has rows; those without any control go together in one."""
-    lines = summary(table, recorded(table))
+    """A sentence for every point, or level of one, that has rows, and where structures of the first went, stage by stage."""
+    rows = recorded(table)
+    lines = summary(table, rows)
     said = []
     for (point, label), here in groupby(lines, key=lambda line: (line["point"], line["label"])):
         group = list(here)
@@ -32,7 +34,10 @@ def findings(table: Table) -> list[str]:
         if own is not None:
             name = ", ".join(filter(None, (point if _points(table) > 1 or not label else "", label)))
             said.append(_sentence(table, name, own, [line for line in group if line is not own]))
-    return said
+    first = table.wanted[0].point
+    learned = [rows[w.name] for w in table.wanted if (w.point, w.role) == (first, METHOD) and w.name in rows]
+    went = where_they_went([row for row in learned if not row.get("levels")])
+    return [*said, f"{_capital(first)}, {went}"] if went else said
 
 
 def _points(table: Table) -> int:
@@ -61,7 +66,11 @@ def _sentence(table: Table, name: str, own: Line, controls: Sequence[Line]) -> s
         for line in controls
         if line["difference"]
     ]
-    return f"{name[:1].upper()}{name[1:]}: {'; '.join(parts)}."
+    return f"{_capital(name)}: {'; '.join(parts)}."
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def compared(difference: Difference) -> str:

@@ -60,7 +60,7 @@ def write_row(wanted: Wanted, run: Run, folder: RunFolder) -> None:
         "name": wanted.name, "role": wanted.role, "seed": wanted.config.seed, "tried": wanted.tried, "epochs": wanted.config.epochs,
         "settings": settings, "settings_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
         **{key: result.get(key) for key in KEPT}, "speed": _without_layers(result.get("speed")), "date": time.strftime("%Y-%m-%d"),
-        **_conv_macs(folder, wanted.config), "deaths": _deaths(folder), "collapsed": _collapsed(folder),
+        **_conv_macs(folder, wanted.config), "deaths": _deaths(folder), "collapsed": _collapsed(folder), "left": _left(folder, result),
     }  # fmt: skip
     if result.get("levels"):
         row["levels"] = [one | {"speed": _without_layers(one["speed"])} for one in result["levels"]]
@@ -79,6 +79,14 @@ def _deaths(folder: RunFolder) -> list[int]:
         (event["epoch"], sum(event["alive"].values())) for event in folder.events()[0] if event["type"] == "epoch_done"
     ]
     return [epoch for (_, before), (epoch, now) in pairwise(alive) if now < before]
+
+
+def _left(folder: RunFolder, result: dict[str, Any]) -> dict[str, list[int]]:
+    """[alive at the end, of how many] of every site that was learned last; what was cut before the first epoch counts, too."""
+    alive = [event["alive"] for event in folder.events()[0] if event["type"] == "epoch_done"]
+    whole = {one["site"]: one["total"] for one in (result.get("why") or {}).get("sites", [])}
+    last = alive[-1] if alive else {}
+    return {site: [left, whole.get(site, max(each.get(site, 0) for each in alive))] for site, left in last.items()}
 
 
 def _collapsed(folder: RunFolder) -> list[list[Any]]:

@@ -1,0 +1,54 @@
+"""Where structures of a network of stages went: how many of each kind are alive at the end, stage by stage, over seeds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+STAGE = re.compile(r"stage(\d+)\.")
+PLURALS = {"filter": "filters", "block": "blocks", "layer": "layers", "group": "conv groups", "channel": "channels"}
+FEW = 20  # of so many in a stage, or fewer, a count says more than a percentage
+
+
+def by_stage(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[float, int]]]:
+    """By kind and stage: (mean over the rows of how many are alive, of how many). Rows without stages say nothing."""
+    counts: dict[str, dict[int, list[tuple[int, int]]]] = {}
+    for row in rows:
+        for (kind, stage), pair in _of_row(row).items():
+            counts.setdefault(kind, {}).setdefault(stage, []).append(pair)
+    return {
+        kind: {stage: (fmean(left for left, _ in pairs), pairs[0][1]) for stage, pairs in sorted(stages.items())}
+        for kind, stages in counts.items()
+    }
+
+
+def _of_row(row: Mapping[str, Any]) -> dict[tuple[str, int], tuple[int, int]]:
+    found: dict[tuple[str, int], tuple[int, int]] = {}
+    for site, (left, total) in (row.get("left") or {}).items():
+        if (stage := STAGE.match(site)) is not None:
+            key = (site.rpartition("/")[2], int(stage[1]))
+            before = found.get(key, (0, 0))
+            found[key] = (before[0] + left, before[1] + total)
+    return found
+
+
+def where_they_went(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """`alive at the end in stages 1 / 2 / 3: filters 42 / 46 / 55 %; blocks 3 / 2.7 / 3 of 3 / 3 / 3 (n = 3).`; none without stages."""
+    found = by_stage(rows)
+    if not found:
+        return None
+    stages = sorted({stage for each in found.values() for stage in each})
+    told = "; ".join(f"{PLURALS.get(kind, kind)} {_told(each)}" for kind, each in found.items())
+    return f"alive at the end in stages {_listed(stages)}: {told} (n = {len(rows)})."
+
+
+def _told(stages: Mapping[int, tuple[float, int]]) -> str:
+    if all(total <= FEW for _, total in stages.values()):
+        return f"{_listed(f'{left:.3g}' for left, _ in stages.values())} of {_listed(total for _, total in stages.values())}"
+    return f"{_listed(f'{100 * left / total:.0f}' for left, total in stages.values())} %"
+
+
+def _listed(values: Any) -> str:
+    return " / ".join(map(str, values))

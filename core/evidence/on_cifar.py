@@ -15,7 +15,7 @@ from core.presets import dense_control
 
 DEPTH: dict[str, Any] = {
     "batch_size": 128, "measure_every": 0, "phases.0.epochs": 12, "phases.0.lr": 0.2, "phases.1.epochs": 8, "phases.2.epochs": 6,
-    "phases.1.strength_layer": 0.03, "phases.1.joint": ["norms"], "phases.2.lr": 0.05,
+    "phases.1.strength_layer": 0.024, "phases.1.joint": ["norms"], "phases.2.lr": 0.05,
 }  # fmt: skip
 CONVNET: dict[str, Any] = {"measure_every": 0, "phases.0.epochs": 12, "phases.1.epochs": 12, "phases.2.epochs": 8}
 ONE_PASS = Phase(

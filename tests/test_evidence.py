@@ -228,8 +228,9 @@ def test_a_finding_tells_where_structures_went_stage_by_stage(monkeypatch):
         "stage1.0/block": [0, 1],
         "stage2.0/block": [1, 1],
     }
-    a["t.0"]["left"] = left
-    a["t.1"]["left"] = left | {"stage1.0/block": [1, 1]}
+    settings = {"phases": [{"kinds": []}, {"kinds": ["filter", "block"]}]}
+    a["t.0"] |= {"left": left | {"stage1.0.conv1/layer": [1, 1]}, "settings": settings}
+    a["t.1"] |= {"left": left | {"stage1.0/block": [1, 1]}, "settings": settings}
     assert places.by_stage(list(a.values())) == {
         "filter": {1: (12.0, 32), 2: (24.0, 32)},
         "block": {1: (0.5, 1), 2: (1.0, 1)},
@@ -237,7 +238,9 @@ def test_a_finding_tells_where_structures_went_stage_by_stage(monkeypatch):
     monkeypatch.setattr(findings, "recorded", lambda table: a)
     *_, went = findings.findings(Table("t", "", "", tuple(own)))
     assert went == "Point, alive at the end in stages 1 / 2: filters 38 / 75 %; blocks 0.5 / 1 of 1 / 1 (n = 2)."
-    assert places.where_they_went([{"left": {"conv1/filter": [3, 4]}}]) is None, "LeNet has no stages"
+    assert places.where_they_went([{"left": {"conv1/filter": [3, 4]}, "settings": settings}]) is None, (
+        "LeNet has no stages"
+    )
 
 
 def test_a_consensus_is_set_beside_the_full_level():

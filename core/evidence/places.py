@@ -13,7 +13,7 @@ FEW = 20  # of so many in a stage, or fewer, a count says more than a percentage
 
 
 def by_stage(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[float, int]]]:
-    """By kind and stage: (mean over the rows of how many are alive, of how many). Rows without stages say nothing."""
+    """By kind that was learned and stage: (mean over the rows of how many are alive, of how many). Rows without stages say nothing."""
     counts: dict[str, dict[int, list[tuple[int, int]]]] = {}
     for row in rows:
         for (kind, stage), pair in _of_row(row).items():
@@ -25,10 +25,14 @@ def by_stage(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[flo
 
 
 def _of_row(row: Mapping[str, Any]) -> dict[tuple[str, int], tuple[int, int]]:
+    if not row.get("left"):
+        return {}
+    learned = {kind for phase in row["settings"]["phases"] for kind in phase["kinds"]}
     found: dict[tuple[str, int], tuple[int, int]] = {}
-    for site, (left, total) in (row.get("left") or {}).items():
-        if (stage := STAGE.match(site)) is not None:
-            key = (site.rpartition("/")[2], int(stage[1]))
+    for site, (left, total) in row["left"].items():
+        kind, stage = site.rpartition("/")[2], STAGE.match(site)
+        if stage is not None and kind in learned:
+            key = (kind, int(stage[1]))
             before = found.get(key, (0, 0))
             found[key] = (before[0] + left, before[1] + total)
     return found

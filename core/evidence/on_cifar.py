@@ -19,7 +19,7 @@ DEPTH: dict[str, Any] = {
 }  # fmt: skip
 CONVNET: dict[str, Any] = {"measure_every": 0, "phases.0.epochs": 12, "phases.1.epochs": 12, "phases.2.epochs": 8}
 ONE_PASS = Phase(
-    epochs=15, lr=0.2, lr_schedule="one-cycle", kinds=("filter", "block"), strength_filter=0.002, strength_block=0.02,
+    epochs=15, lr=0.2, lr_schedule="one-cycle", kinds=("filter", "block"), strength_filter=0.0016, strength_block=0.06,
     strength_schedule="ramp", ramp_from=0.3, ramp=0.5,
 )  # fmt: skip
 GROUPS = ONE_PASS.model_copy(
@@ -96,7 +96,7 @@ SSL_CONVNET = Table(
 SSS_RESNET = Table(
     "sss-resnet20", "SSS on CIFAR-10: ResNet-20, blocks and filters",
     "What does one pass keep, against its shape from scratch, and against other ways to a small network?",
-    (*controlled("sss-resnet20", "SSS", one_pass(ONE_PASS), tried=3), *others()), paper={"SSS": "SSS"},
+    (*controlled("sss-resnet20", "SSS", one_pass(ONE_PASS), tried=2), *others()), paper={"SSS": "SSS"},
 )  # fmt: skip
 SSS_RESNEXT = Table(
     "sss-resnext20", "SSS on CIFAR-10: ResNeXt-20, conv groups",

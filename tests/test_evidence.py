@@ -155,6 +155,11 @@ def test_nested_controls_are_as_the_paper_has_them():
     assert roles == [
         (METHOD, None), (DENSE, 3), ("level alone", 0), ("level alone", 1), ("level alone", 2), ("student", 0),
     ]  # fmt: skip
+    four = list(with_level_controls("x", "p", preset("nested-wrn-14-2").config, student=True, dense="d"))
+    coarse = list(with_level_controls("y", "p", preset("nested-wrn-14-2-hierarchy").config, dense="d"))
+    assert four[1].name == coarse[1].name == four[5].config.source == "d.dense.0"
+    length = preset("nested-wrn-14-2").config.epochs
+    assert four[1].config.phases[0].method == "dense" and four[1].config.epochs == length
     masks = [w.role for w in with_level_controls("x", "p", preset("nested-resnet20-weights").config)]
     assert masks == [METHOD, DENSE, "level alone", "level alone", "random masks"]
 

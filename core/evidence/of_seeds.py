@@ -28,6 +28,6 @@ def controlled(
     return [w for one in seeded(config, seeds) for w in with_controls(stem, point, one, tried, **controls)]
 
 
-def nested(stem: str, point: str, config: RunConfig, student: bool = False) -> list[Wanted]:
-    """A nested run with its controls, seed by seed."""
-    return [w for one in seeded(config) for w in with_level_controls(stem, point, one, student)]
+def nested(stem: str, point: str, config: RunConfig, **controls: Any) -> list[Wanted]:
+    """A nested run with its controls (`wanted.with_level_controls`), seed by seed."""
+    return [w for one in seeded(config) for w in with_level_controls(stem, point, one, **controls)]

@@ -88,12 +88,15 @@ def bare(config: RunConfig, name: str) -> RunConfig:
     return config.model_copy(update={"preset": name, "phases": phases, "steering": ()})
 
 
-def with_level_controls(stem: str, point: str, config: RunConfig, student: bool = False) -> Iterator[Wanted]:
+def with_level_controls(
+    stem: str, point: str, config: RunConfig, *, student: bool = False, dense: str = ""
+) -> Iterator[Wanted]:
     """A nested run and what its levels are compared with, of one seed: every level alone (the dense network is the full one alone),
-    random masks or L1-norm filters, and a student of the core's shape."""
+    random masks or L1-norm filters, and a student of the core's shape. `dense`: the stem of a dense row that several tables share."""
     seed, levels = config.seed, config.phases[-1].levels
+    whole = f"{dense or stem}.dense.{seed}"
     yield Wanted(f"{stem}.{seed}", point, config)
-    yield Wanted(f"{stem}.dense.{seed}", point, dense_control(config), DENSE, len(levels) - 1)
+    yield Wanted(whole, point, bare(config, dense) if dense else dense_control(config), DENSE, len(levels) - 1)
     for level in range(len(levels) - 1):
         yield Wanted(f"{stem}.alone{level}.{seed}", point, level_control(config, level), "level alone", level)
     if levels[0].is_masked:
@@ -101,5 +104,5 @@ def with_level_controls(stem: str, point: str, config: RunConfig, student: bool 
     elif levels[0].depth == 1 and levels[0].width < 1 and not levels[0].labels:
         yield Wanted(f"{stem}.filters.{seed}", point, filters_control(config, 0), "L1-norm filters", 0)
     if student:
-        taught = student_control(config, 0, f"{stem}.dense.{seed}")
+        taught = student_control(config, 0, whole)
         yield Wanted(f"{stem}.student.{seed}", point, taught, "student", 0)

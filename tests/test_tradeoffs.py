@@ -274,15 +274,15 @@ def test_brushing_leaves_only_these_points_in_the_table_and_show_all_brings_the_
     at = page("tradeoffs", points="Recorded evidence")
     whole = at.dataframe[0].value
     assert (
-        list(whole["point"]) == ["SSS", "dense control"]
-        and list(whole["tried"]) == [1, 1]
+        list(whole["point"]) == ["SSS", "same shape from scratch", "dense control"]
+        and list(whole["tried"]) == [1, 1, 1]
         and whole["epochs"].notna().all()
     )
     at.session_state["tradeoff-brushed"] = list(tradeoff_points.evidence_points()["key"][:1])
     at.run()
-    assert list(at.dataframe[0].value["point"]) == ["SSS"] and "1 of 2 points, brushed" in words(at)
+    assert list(at.dataframe[0].value["point"]) == ["SSS"] and "1 of 3 points, brushed" in words(at)
     at.button(key="show-all").click().run()
-    assert len(at.dataframe[0].value) == 2 and not at.exception
+    assert len(at.dataframe[0].value) == 3 and not at.exception
 
 
 def test_the_selected_run_is_ringed_and_opens_on_structure(runs):

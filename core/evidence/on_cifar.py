@@ -15,7 +15,7 @@ from core.presets import dense_control
 
 DEPTH: dict[str, Any] = {
     "batch_size": 128, "measure_every": 0, "phases.0.epochs": 12, "phases.0.lr": 0.2, "phases.1.epochs": 8, "phases.2.epochs": 6,
-    "phases.1.strength_layer": 0.024, "phases.1.joint": ["norms"], "phases.2.lr": 0.05,
+    "phases.1.strength_layer": 0.027, "phases.1.joint": ["norms"], "phases.2.lr": 0.05,
 }  # fmt: skip
 CONVNET: dict[str, Any] = {"measure_every": 0, "phases.0.epochs": 12, "phases.1.epochs": 12, "phases.2.epochs": 8}
 ONE_PASS = Phase(
@@ -39,7 +39,7 @@ def depth(seed: int) -> list[Wanted]:
         update={"network": "resnet32-projection", "phases": (first.model_copy(update={"epochs": whole.epochs}),)}
     )
     return [
-        Wanted(f"{stem}.{seed}", "depth", method, tried=3),
+        Wanted(f"{stem}.{seed}", "depth", method, tried=4),
         Wanted(f"{stem}.baseline.{seed}", "depth", baseline, "baseline"),
         Wanted(f"{stem}.dense.{seed}", "depth", dense_control(method), DENSE),
         Wanted(f"{stem}.resnet32.{seed}", "depth", deeper, "ResNet-32"),

@@ -8,6 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from core.cli_train import train
 from core.evidence.doing import finished
 from core.evidence.tables import TABLES

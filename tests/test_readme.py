@@ -1,6 +1,9 @@
 """The README, tested as code."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import bench_compacting
@@ -64,6 +67,29 @@ def test_every_command_it_names_exists():
     named = set(re.findall(r"python -m core ([a-z]+)", README))
     known = {c.name or c.callback.__name__.rstrip("_") for c in app.registered_commands}
     assert named and named <= known
+
+
+def test_every_script_it_names_finds_the_project_by_itself(tmp_path):
+    scripts = sorted(set(re.findall(r"python tests/([a-z_]+)\.py", README)))
+    code = """
+import importlib, sys
+for name in sys.argv[2:]:
+    kept = list(sys.path)
+    sys.path[0] = sys.argv[1]
+    importlib.import_module(name)
+    sys.path[:] = kept
+    for own in [m for m in sys.modules if m.split(".")[0] in ("core", "app") or getattr(sys.modules[m], "__file__", None) and sys.argv[1] in sys.modules[m].__file__]:
+        del sys.modules[own]
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT / "tests"), *scripts],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert len(scripts) > 8 and not done.returncode, done.stderr
 
 
 def test_every_preset_it_names_exists():

@@ -12,6 +12,7 @@ from app import sentences
 from app.lessons.recorded import recorded
 from core.evidence.counting import recorded as evidence
 from core.evidence.tables import TABLES
+from core.evidence.wanted import DENSE, METHOD
 from core.papers import points
 from core.runs.home import PROJECT
 
@@ -32,10 +33,11 @@ def rows() -> dict[str, dict[str, Any]]:
 
 def accuracies() -> dict[str, list[float]]:
     """Test accuracy in percent of the dense control and of SSS, by seed."""
-    found: dict[str, list[float]] = {"dense": [], "SSS": []}
-    for name, row in sorted(rows().items(), key=lambda item: item[1]["seed"]):
-        found["dense" if ".dense." in name else "SSS"].append(100 * row["accuracy"]["compact"])
-    return found
+    told = sorted(rows().values(), key=lambda row: row["seed"])
+    return {
+        name: [100 * row["accuracy"]["compact"] for row in told if row["role"] == role]
+        for name, role in (("dense", DENSE), ("SSS", METHOD))
+    }
 
 
 def differences() -> list[float]:
@@ -81,7 +83,7 @@ def halved() -> list[dict[str, Any]]:
 @cache
 def clocks() -> list[dict[str, Any]]:
     """What MACs promise and what clocks said: SSS on digits over seeds, and the paper's four levels with random weights."""
-    own = [row["speed"] for name, row in rows().items() if ".dense." not in name]
+    own = [row["speed"] for row in rows().values() if row["role"] == METHOD]
     ratios = [speed["measured"] for speed in own]
     out: list[dict[str, Any]] = [{
         "name": "ResNet-20, SSS", "promised": statistics.fmean(speed["promised"] for speed in own),

@@ -108,23 +108,23 @@ def test_brushing_the_trade_offs_fills_the_table_and_stays_while_the_page_goes_o
     tab.goto("/trade-offs?points=Recorded+evidence&set=digits&net=resnet20")
     card, costs = tab.locator(".st-key-card-tradeoff"), tab.locator(".st-key-card-costs")
     assert plot(tab, "tradeoff", "layout.dragmode") == "select"
-    expect(costs.get_by_text(re.compile("^2 points"))).to_be_visible()
+    expect(costs.get_by_text(re.compile("^3 points"))).to_be_visible()
     point = card.locator(".scatterlayer .trace .points path").first
     box = point.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    tab.mouse.move(x - 30, y - 40)
+    tab.mouse.move(x - 30, y - 20)
     tab.mouse.down()
     tab.mouse.move(x, y, steps=4)
-    tab.mouse.move(x + 30, y + 40, steps=4)
+    tab.mouse.move(x + 30, y + 20, steps=4)
     tab.mouse.up()
-    expect(costs.get_by_text(re.compile("^1 of 2 points, brushed"))).to_be_visible()
+    expect(costs.get_by_text(re.compile("^1 of 3 points, brushed"))).to_be_visible()
     card.get_by_text("Fade the points it beats").click()
     tab.wait_for_url("**fade=true*")
-    expect(costs.get_by_text(re.compile("^1 of 2 points, brushed"))).to_be_visible()
+    expect(costs.get_by_text(re.compile("^1 of 3 points, brushed"))).to_be_visible()
     chosen = "() => [...document.querySelector('.st-key-card-tradeoff .js-plotly-plot').data].filter((t) => t.customdata).map((t) => t.selectedpoints?.length)"
-    assert sorted(tab.evaluate(chosen)) == [0, 1]  # the brush is kept, and the other point stands back
+    assert sorted(tab.evaluate(chosen)) == [0, 0, 1]  # the brush is kept, and the other points stand back
     costs.get_by_role("button", name="Show all").click()
-    expect(costs.get_by_text(re.compile("^2 points"))).to_be_visible()
+    expect(costs.get_by_text(re.compile("^3 points"))).to_be_visible()
     point.evaluate("point => point.scrollIntoView({block: 'center'})")  # not beneath the page's header
     box = point.bounding_box()
     tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

@@ -56,6 +56,7 @@ def test_a_researcher_finds_what_fell_first_crosses_out_one_more_block_and_leave
     expect(tree.get_by_text("1 block out, 1 epoch")).to_be_visible()
     (tuned,) = [row for row in store.family(run) if row.parent == run]
     assert tuned.result["certificate"]["verdict"] == "exact"
+    settled(tab)
     tree.locator(".js-plotly-plot .points path").nth(1).click(force=True)
     tab.wait_for_url(f"**run={tuned.id}**")
 

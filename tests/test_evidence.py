@@ -10,7 +10,7 @@ import pytest
 from core.cli_train import train
 from core.config import checked
 from core.errors import BadInput, WrongMoment
-from core.evidence import counting, doing, findings, gains, places, rows
+from core.evidence import costs, counting, doing, findings, gains, places, rendering, rows
 from core.evidence.tables import TABLES
 from core.evidence.wanted import DENSE, METHOD, SCRATCH, SHUFFLED, Table, Wanted, with_controls, with_level_controls
 from core.presets import preset
@@ -237,14 +237,68 @@ def test_a_finding_tells_where_structures_went_stage_by_stage(monkeypatch):
     a["t.0"] |= {"left": left | {"stage1.0.conv1/layer": [1, 1]}, "settings": settings}
     a["t.1"] |= {"left": left | {"stage1.0/block": [1, 1]}, "settings": settings}
     assert places.by_stage(list(a.values())) == {
-        "filter": {1: (12.0, 32), 2: (24.0, 32)},
-        "block": {1: (0.5, 1), 2: (1.0, 1)},
+        "filter": {1: ([12, 12], 32), 2: ([24, 24], 32)},
+        "block": {1: ([0, 1], 1), 2: ([1, 1], 1)},
     }
     monkeypatch.setattr(findings, "recorded", lambda table: a)
     *_, went = findings.findings(Table("t", "", "", tuple(own)))
-    assert went == "Point, alive at the end in stages 1 / 2: filters 38 / 75 %; blocks 0.5 / 1 of 1 / 1 (n = 2)."
+    assert (
+        went == "Point, alive at the end in stages 1 / 2: filters 38 / 75 %; blocks 0.5 ± 0.707 / 1 of 1 / 1 (n = 2)."
+    )
     assert places.where_they_went([{"left": {"conv1/filter": [3, 4]}, "settings": settings}]) is None, (
         "LeNet has no stages"
+    )
+
+
+def test_a_share_that_differs_from_seed_to_seed_has_its_spread():
+    settings = {"phases": [{"kinds": ["filter"]}]}
+    rows = [{"left": {"stage1.0.conv1/filter": [alive, 50]}, "settings": settings} for alive in (20, 25, 30)]
+    assert places.where_they_went(rows) == "alive at the end in stages 1: filters 50 ± 10 % (n = 3)."
+
+
+def test_settings_are_told_as_they_were_chosen():
+    own, rows_ = made({0: 0.99})
+    table = Table("t", "", "", (replace(own[0], tried=4),), chosen="by the layers they leave")
+    rows_["t.0"] |= {"conditions": {"cpu": "x", "precision": "float32", "torch": "2"}}
+    assert "settings chosen by the layers they leave among 4;" in rendering.conditions(table, rows_)
+
+
+def test_a_nested_training_costs_what_it_takes_beside_networks_of_its_levels():
+    table = TABLES["nested-channels"]
+    seconds = {"nested-channels.0": 90, "nested-channels.alone0.0": 40, "nested-channels.dense.0": 60}
+    seconds |= {"nested-channels.1": 110, "nested-channels.alone0.1": 45, "nested-channels.dense.1": 55}
+    seconds |= {
+        "nested-channels.2": 1,
+        "nested-channels.dense.2": 55,
+        "nested-channels.filters.2": 7,
+    }  # no network of level 0
+    rows_ = {name: {"seconds": value} for name, value in seconds.items()}
+    assert costs.times_as_long(table, rows_) == pytest.approx([0.9, 1.1])
+    said = costs.cost_of_training(table, rows_)
+    assert (
+        said.startswith("Training all 2 levels together took 1.00 ± 0.14 times as long as training 2 networks")
+        and "n = 2" in said
+    )
+    assert costs.cost_of_training(TABLES["ssl-lenet"], {}) is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "begins"),
+    [
+        ((0.02, 0.01, 3), "As in the paper"),
+        ((-0.02, 0.01, 3), "Other than in the paper"),
+        ((0.02, 0.03, 3), "Within the spread here"),
+        ((0.02, None, 1), "Of one seed, so not judged"),
+    ],
+)
+def test_what_the_paper_finds_is_said_to_hold_or_not(ours, begins):
+    known = gains.Gain("level 0", "level alone", ours, 0.003, "cited")
+    (said,) = gains.beside_the_paper([known, replace(known, label="level 9", paper=None)])
+    assert (
+        said.startswith(begins)
+        and "level 0 against level alone" in said
+        and "(there +0.30)" in said
+        and "level 9" not in said
     )
 
 

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from core.evidence.costs import cost_of_training
 from core.evidence.counting import recorded, summary
+from core.evidence.gains import beside_the_paper, gains
 from core.evidence.places import where_they_went
-from core.evidence.wanted import DENSE, METHOD, SCRATCH, SHUFFLED, Table
+from core.evidence.wanted import ALONE, DENSE, METHOD, SCRATCH, SHUFFLED, Table
 from core.papers import Point, points_beside
 
 Line = Mapping[str, Any]
@@ -19,12 +21,13 @@ Difference = tuple[float, float | None, int]
 
 AGAINST = {
     DENSE: "the dense network trained equally long", SCRATCH: "its shape from scratch", SHUFFLED: "a random mask of its shape",
-    "level alone": "a network of its own", "student": "one taught by the dense network", "baseline": "the baseline",
+    ALONE: "a network of its own", "student": "one taught by the dense network", "baseline": "the baseline",
 }  # fmt: skip
 
 
 def findings(table: Table) -> list[str]:
-    """A sentence for every point, or level of one, that has rows, and where structures of the first went, stage by stage."""
+    """A sentence for every point, or level of one, that has rows; where structures of the first went, stage by stage; of levels, what
+    training them together costs, and which of the paper's differences hold."""
     rows = recorded(table)
     lines = summary(table, rows)
     said = []
@@ -37,7 +40,8 @@ def findings(table: Table) -> list[str]:
     first = table.wanted[0].point
     learned = [rows[w.name] for w in table.wanted if (w.point, w.role) == (first, METHOD) and w.name in rows]
     went = where_they_went([row for row in learned if not row.get("levels")])
-    return [*said, f"{_capital(first)}, {went}"] if went else said
+    more = [f"{_capital(first)}, {went}" if went else None, cost_of_training(table, rows)]
+    return [*said, *filter(None, more), *beside_the_paper(gains(table))]
 
 
 def _points(table: Table) -> int:

@@ -5,6 +5,7 @@ Each with the paper's difference between the same two, where it prints them. Poi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.evidence.counting import recorded, summary
@@ -47,6 +48,35 @@ def _gain(table: Table, label: str, against: str, ours: Difference) -> Gain:
     return Gain(
         label, against, ours, (b.error - a.error) / 100, f"{better} {a.error:g} %, {than} {b.error:g} %: {a.source}"
     )
+
+
+def beside_the_paper(found: Sequence[Gain]) -> list[str]:
+    """Which of the paper's differences hold here: a sentence for those that do, that go the other way, that are within the spread."""
+    said: dict[str, list[str]] = {}
+    for one in found:
+        if one.paper is not None:
+            said.setdefault(_how(one), []).append(_pair(one))
+    return [f"{how}: {'; '.join(said[how])}." for how in (HOLDS, OTHERWISE, UNCLEAR, SINGLE) if how in said]
+
+
+HOLDS, OTHERWISE = "As in the paper", "Other than in the paper"
+UNCLEAR, SINGLE = "Within the spread here, so neither", "Of one seed, so not judged"
+
+
+def _how(one: Gain) -> str:
+    mean, deviation, _ = one.ours
+    if deviation is None:
+        return SINGLE
+    if abs(mean) <= deviation:
+        return UNCLEAR
+    return HOLDS if mean * (one.paper or 0) > 0 else OTHERWISE
+
+
+def _pair(one: Gain) -> str:
+    """`level 0 against level alone, +0.57 ± 0.10 points (there +0.30)`."""
+    mean, deviation, _ = one.ours
+    spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
+    return f"{one.label} against {one.against}, {100 * mean:+.2f}{spread} points (there {100 * (one.paper or 0):+.2f})"
 
 
 def printed(place: str, point: str) -> Point:

@@ -85,7 +85,7 @@ def _words(name: str) -> str:
 SSL_DEPTH = Table(
     "ssl-resnet20-depth", "SSL on CIFAR-10: ResNet-20 learns its depth",
     "Does depth regularisation take layers away and gain accuracy, against the network trained equally long, and against ResNet-32?",
-    tuple(wanted for seed in THREE for wanted in depth(seed)), paper={"depth": "SSL-ResNet-18"},
+    tuple(wanted for seed in THREE for wanted in depth(seed)), paper={"depth": "SSL-ResNet-18"}, chosen="by the layers they leave, not by accuracy,",
 )  # fmt: skip
 SSL_CONVNET = Table(
     "ssl-convnet", "SSL on CIFAR-10: ConvNet, rows and columns",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 STAGE = re.compile(r"stage(\d+)\.")
@@ -12,14 +12,14 @@ PLURALS = {"filter": "filters", "block": "blocks", "layer": "layers", "group": "
 FEW = 20  # of so many in a stage, or fewer, a count says more than a percentage
 
 
-def by_stage(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[float, int]]]:
-    """By kind that was learned and stage: (mean over the rows of how many are alive, of how many). Rows without stages say nothing."""
+def by_stage(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[list[int], int]]]:
+    """By kind that was learned and stage: (how many are alive, row by row; of how many). Rows without stages say nothing."""
     counts: dict[str, dict[int, list[tuple[int, int]]]] = {}
     for row in rows:
         for (kind, stage), pair in _of_row(row).items():
             counts.setdefault(kind, {}).setdefault(stage, []).append(pair)
     return {
-        kind: {stage: (fmean(left for left, _ in pairs), pairs[0][1]) for stage, pairs in sorted(stages.items())}
+        kind: {stage: ([left for left, _ in pairs], pairs[0][1]) for stage, pairs in sorted(stages.items())}
         for kind, stages in counts.items()
     }
 
@@ -39,7 +39,7 @@ def _of_row(row: Mapping[str, Any]) -> dict[tuple[str, int], tuple[int, int]]:
 
 
 def where_they_went(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """`alive at the end in stages 1 / 2 / 3: filters 42 / 46 / 55 %; blocks 3 / 2.7 / 3 of 3 / 3 / 3 (n = 3).`; none without stages."""
+    """`alive at the end in stages 1 / 2 / 3: filters 42 ± 2 / 46 ± 1 / 55 ± 4 %; blocks 3 / 2.7 ± 0.6 / 3 of 3 / 3 / 3 (n = 3).`; none without stages."""
     found = by_stage(rows)
     if not found:
         return None
@@ -48,10 +48,17 @@ def where_they_went(rows: Sequence[Mapping[str, Any]]) -> str | None:
     return f"alive at the end in stages {_listed(stages)}: {told} (n = {len(rows)})."
 
 
-def _told(stages: Mapping[int, tuple[float, int]]) -> str:
+def _told(stages: Mapping[int, tuple[Sequence[int], int]]) -> str:
     if all(total <= FEW for _, total in stages.values()):
-        return f"{_listed(f'{left:.3g}' for left, _ in stages.values())} of {_listed(total for _, total in stages.values())}"
-    return f"{_listed(f'{100 * left / total:.0f}' for left, total in stages.values())} %"
+        counts = (_spread(left, ".3g") for left, _ in stages.values())
+        return f"{_listed(counts)} of {_listed(total for _, total in stages.values())}"
+    return f"{_listed(_spread([100 * one / total for one in left], '.0f') for left, total in stages.values())} %"
+
+
+def _spread(values: Sequence[float], digits: str) -> str:
+    """Mean ± sample standard deviation; the mean alone where all are alike."""
+    deviation = stdev(values) if len(values) > 1 else 0.0
+    return f"{fmean(values):{digits}}" + (f" ± {deviation:{digits}}" if deviation else "")
 
 
 def _listed(values: Any) -> str:

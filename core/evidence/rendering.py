@@ -100,7 +100,7 @@ def conditions(table: Table, rows: Mapping[str, Row]) -> str:
     epochs = sorted({epochs_of(wanted, table) for wanted in there})
     each = lambda key: ", ".join(sorted({str(one[key]) for one in told if key in one}))  # noqa: E731
     tried = max(wanted.tried for wanted in table.wanted)
-    chosen = f"; settings chosen on validation images among {tried}" if tried > 1 else ""
+    chosen = f"; settings chosen {table.chosen} among {tried}" if tried > 1 else ""
     return (
         f"Mean ± sample standard deviation over seeds {', '.join(map(str, seeds))} ({len(rows)} of {len(table.by_name)} runs are there); "
         f"{', '.join(map(str, epochs))} epochs a run{chosen}; {each('cpu')}, {each('precision')}, torch {each('torch')}."

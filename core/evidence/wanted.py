@@ -13,7 +13,9 @@ from core.presets import dense_control, scratch_control, shuffled_control
 OF_ANY_TRAINING = (
     "name", "epochs", "starts_from", "lr", "lr_schedule", "lr_drops", "lr_floor", "warmup", "weight_decay", "ema",
 )  # fmt: skip
-METHOD, DENSE, SCRATCH, SHUFFLED = "method", "dense control", "scratch control", "random mask"
+METHOD, DENSE, SCRATCH, SHUFFLED, ALONE = (
+    "method", "dense control", "scratch control", "random mask", "level alone",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Wanted:
     """A run of a table. `name` is its row's; points and tables share a row by naming it alike.
 
     `config.source` names another wanted row, whose run it starts from or learns from. `level`: of a control of one level.
-    `tried`: settings that were compared, on validation images, before these were chosen.
+    `tried`: settings that were compared before these were chosen; how, the table says.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Table:
 
     `cost`: what MACs left are counted of, as the papers count them: all layers, or convolutions. `paper`: the paper's point (`core.papers`)
     that stands beside a point; `pairs`: (place, better, than), its points that are set against one another as here a label is against a role.
+    `chosen`: how settings were, where several were tried.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Table:
     cost: Literal["macs", "conv_macs"] = "macs"
     paper: Mapping[str, str] = field(default_factory=dict)
     pairs: Mapping[tuple[str, str], tuple[str, str, str]] = field(default_factory=dict)
+    chosen: str = "on validation images"
 
     @property
     def by_name(self) -> dict[str, Wanted]:
@@ -98,7 +102,7 @@ def with_level_controls(
     yield Wanted(f"{stem}.{seed}", point, config)
     yield Wanted(whole, point, bare(config, dense) if dense else dense_control(config), DENSE, len(levels) - 1)
     for level in range(len(levels) - 1):
-        yield Wanted(f"{stem}.alone{level}.{seed}", point, level_control(config, level), "level alone", level)
+        yield Wanted(f"{stem}.alone{level}.{seed}", point, level_control(config, level), ALONE, level)
     if levels[0].is_masked:
         yield Wanted(f"{stem}.random.{seed}", point, random_control(config), "random masks")
     elif levels[0].depth == 1 and levels[0].width < 1 and not levels[0].labels:

@@ -99,9 +99,23 @@ def conditions(table: Table, rows: Mapping[str, Row]) -> str:
     seeds = sorted({wanted.config.seed for wanted in there})
     epochs = sorted({epochs_of(wanted, table) for wanted in there})
     each = lambda key: ", ".join(sorted({str(one[key]) for one in told if key in one}))  # noqa: E731
-    tried = max(wanted.tried for wanted in table.wanted)
-    chosen = f"; settings chosen {table.chosen} among {tried}" if tried > 1 else ""
     return (
         f"Mean ± sample standard deviation over seeds {', '.join(map(str, seeds))} ({len(rows)} of {len(table.by_name)} runs are there); "
-        f"{', '.join(map(str, epochs))} epochs a run{chosen}; {each('cpu')}, {each('precision')}, torch {each('torch')}."
+        f"{', '.join(map(str, epochs))} epochs a run{_choice(table)}; {each('cpu')}, {each('precision')}, torch {each('torch')}."
     )
+
+
+def _choice(table: Table) -> str:
+    """How many settings were compared, and by what: point by point where they differ; nothing where none were."""
+    tried = {w.point: w.tried for w in table.wanted if w.role == METHOD}
+    most = max(tried.values())
+    if most == 1:
+        return ""
+    by_count: dict[int, list[str]] = {}
+    for point, count in tried.items():
+        by_count.setdefault(count, []).append(point)
+    if len(by_count) == 1:
+        return f"; settings chosen {table.chosen} among {most}"
+    counts = [f"{count} ({'; '.join(points)})" for count, points in sorted(by_count.items(), reverse=True) if count > 1]
+    rest = f"; one setting each of {', '.join(by_count[1])}" if 1 in by_count else ""
+    return f"; settings chosen {table.chosen} among {' and '.join(counts)}{rest}"

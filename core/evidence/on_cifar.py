@@ -17,7 +17,10 @@ DEPTH: dict[str, Any] = {
     "batch_size": 128, "measure_every": 0, "phases.0.epochs": 12, "phases.0.lr": 0.2, "phases.1.epochs": 8, "phases.2.epochs": 6,
     "phases.1.strength_layer": 0.027, "phases.1.joint": ["norms"], "phases.2.lr": 0.05,
 }  # fmt: skip
-CONVNET: dict[str, Any] = {"measure_every": 0, "phases.0.epochs": 12, "phases.1.epochs": 12, "phases.2.epochs": 8}
+CONVNET: dict[str, Any] = {
+    "measure_every": 0, "weight_decay": 1e-3, "phases.0.epochs": 12, "phases.0.lr": 0.05, "phases.1.epochs": 12, "phases.1.lr": 0.02,
+    "phases.1.strength_filter": 0.004, "phases.1.strength_shape": 0.004, "phases.2.epochs": 8, "phases.2.lr": 0.05,
+}  # fmt: skip
 ONE_PASS = Phase(
     epochs=15, lr=0.2, lr_schedule="one-cycle", kinds=("filter", "block"), strength_filter=0.0016, strength_block=0.06,
     strength_schedule="ramp", ramp_from=0.3, ramp=0.5,
@@ -90,7 +93,7 @@ SSL_DEPTH = Table(
 SSL_CONVNET = Table(
     "ssl-convnet", "SSL on CIFAR-10: ConvNet, rows and columns",
     "Do filters and filter shapes go together at no loss?",
-    tuple(controlled("ssl-convnet", "rows and columns", settings("ssl-convnet-table3", **CONVNET), tried=3)), cost="conv_macs",
+    tuple(controlled("ssl-convnet", "rows and columns", settings("ssl-convnet-table3", **CONVNET), tried=4)), cost="conv_macs",
     paper={"rows and columns": "ConvNet 2"},
 )  # fmt: skip
 SSS_RESNET = Table(

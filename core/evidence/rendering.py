@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.evidence.counting import Row, epochs_of, recorded, summary
 from core.evidence.findings import findings, paper_beside
 from core.evidence.tables import TABLES
-from core.evidence.wanted import METHOD, Table
+from core.evidence.wanted import METHOD, Table, Wanted
 
 COLUMNS = {
     "name": "", "n": "n", "accuracy": "", "difference": "method − this, points", "macs": "MACs left", "params": "parameters left",
@@ -101,14 +101,14 @@ def conditions(table: Table, rows: Mapping[str, Row]) -> str:
     each = lambda key: ", ".join(sorted({str(one[key]) for one in told if key in one}))  # noqa: E731
     return (
         f"Mean ± sample standard deviation over seeds {', '.join(map(str, seeds))} ({len(rows)} of {len(table.by_name)} runs are there); "
-        f"{', '.join(map(str, epochs))} epochs a run{_choice(table)}; {each('cpu')}, {each('precision')}, torch {each('torch')}."
+        f"{', '.join(map(str, epochs))} epochs a run{_choice(table, there)}; {each('cpu')}, {each('precision')}, torch {each('torch')}."
     )
 
 
-def _choice(table: Table) -> str:
+def _choice(table: Table, there: Sequence[Wanted]) -> str:
     """How many settings were compared, and by what: point by point where they differ; nothing where none were."""
-    tried = {w.point: w.tried for w in table.wanted if w.role == METHOD}
-    most = max(tried.values())
+    tried = {w.point: w.tried for w in there if w.role == METHOD}
+    most = max(tried.values(), default=1)
     if most == 1:
         return ""
     by_count: dict[int, list[str]] = {}

@@ -263,7 +263,7 @@ def test_settings_are_told_as_they_were_chosen():
     assert "settings chosen by the layers they leave among 4;" in rendering.conditions(table, rows_)
     other = Wanted("other.0", "other", config(0))
     several = replace(table, wanted=(*table.wanted, replace(other, name="third.0", point="third", tried=2), other))
-    all_there = rows_ | {name: rows_["t.0"] for name in ("third.0", "other.0")}
+    all_there = rows_ | dict.fromkeys(("third.0", "other.0"), rows_["t.0"])
     assert "among 4 (point) and 2 (third); one setting each of other;" in rendering.conditions(several, all_there)
     assert "settings chosen by the layers they leave among 4;" in rendering.conditions(several, rows_)
 

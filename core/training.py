@@ -1,7 +1,7 @@
 """The run is a generator: `for event in run(config): …` trains, watches, measures, cuts and proves.
 
-It knows neither threads nor screens. What people ask of a living run comes in through `Controls`, as data; what
-happens goes out as events. The consumer handles each event before training goes on.
+It knows neither threads nor screens. What people ask of a living run comes in through `Controls`, as data (`obeying`); what
+happens goes out as events (`observing`). The consumer handles each event before training goes on.
 """
 
 from __future__ import annotations
@@ -19,22 +19,21 @@ from core import checkpoint, conditions, cut, latency, standing
 from core import events as ev
 from core.compacting import Compacted, compacted
 from core.config import Phase, RunConfig
-from core.controls import Controls, Request
+from core.controls import Controls
 from core.data import batches, load
 from core.levels import levels_of
 from core.methods import all_sites, start
 from core.methods.base import MethodRun
 from core.nested.knowledge import check_classes, classes_in, endless, views_of
-from core.networks.remaining import macs_left
+from core.obeying import obey
 from core.objective import Objective
+from core.observing import observe, timed_now
 from core.own import layout_of, network_for
 from core.schedules import lr_at, strength_factor
 from core.starting import starting
 from core.structure import RemovalPlan
 from core.trained import source_weights
-from core.watching import collapses, evaluate
-
-MEASURE_BUDGET_S = 0.6
+from core.watching import evaluate
 
 
 class Diverged(RuntimeError):
@@ -91,7 +90,7 @@ class Training:
         yield self._started(resumed=found is not None)
         if found is None:
             yield from self._say_what_trains()
-            yield from self._observe(train=None)
+            yield from observe(self)
             yield from self._checkpoint()
         else:
             self.collapsed = set(facts["collapsed"])
@@ -99,7 +98,7 @@ class Training:
             while self.epoch_in_phase < self.phase.epochs:
                 yield from self._epoch()
                 if self.controls.stopping:
-                    yield ev.Stopped(**self._where())
+                    yield ev.Stopped(**self.where())
                     return
             if self.phase_index + 1 == len(self.config.phases):
                 break
@@ -113,7 +112,7 @@ class Training:
         """That the compact network trains in place of the whole one, where it does."""
         if self.compacted:
             text = f"{self.phase.name}: only the compact network trains, {100 * self.compacted.share:.0f} % of the MACs"
-            yield ev.Notice(**self._where(), text=text)
+            yield ev.Notice(**self.where(), text=text)
 
     def _begin_phase(self, index: int, fresh: bool = True, kept: Mapping[str, Tensor] | None = None) -> dict[str, Any]:
         """Install the method of phase `index` and a fresh optimizer. `fresh`: not on the way to a checkpoint, which has `kept`."""
@@ -174,13 +173,14 @@ class Training:
         """Optimizer updates in one pass over the training images."""
         return math.ceil(len(self.dataset.train.labels) / self.config.batch_size)
 
-    def _where(self) -> dict[str, int]:
+    def where(self) -> dict[str, int]:
+        """Step, epoch and phase of now, as every event begins."""
         return {"step": self.step, "epoch": self.epoch, "phase": self.phase_index}
 
     def _started(self, resumed: bool) -> ev.Started:
         sites = [{"site": s.site, "kind": s.kind, "total": s.total} for s in self.method.sites]
         return ev.Started(
-            **self._where(), config=self.config.model_dump(mode="json"), layout=self.layout, sites=sites, resumed=resumed,
+            **self.where(), config=self.config.model_dump(mode="json"), layout=self.layout, sites=sites, resumed=resumed,
             dense={"macs": self.layout["macs"], "params": self.layout["params"]}, conditions=conditions.described(self.config),
             data={
                 "mean": list(self.dataset.mean), "std": list(self.dataset.std), "shape": list(self.dataset.shape),
@@ -202,7 +202,7 @@ class Training:
             self.dataset.train, self.dataset, self.config.batch_size,
             generator=self.order, train=True, augment=self.config.augment,
         ):  # fmt: skip
-            yield from self._obey()
+            yield from obey(self)
             if self.controls.stopping:
                 return
             self.measuring_s += latency.wait_while_measured()
@@ -230,13 +230,13 @@ class Training:
             self._end_phase()
         if self.compacted:
             self.compacted.put_back_()
-        yield from self._observe(train=(mean, int(right) / seen, seconds))
+        yield from observe(self, (mean, int(right) / seen, seconds))
         if (
             self.config.measure_every
             and self.epoch % self.config.measure_every == 0
             and self.epoch < self.config.epochs
         ):
-            yield self._speed(asked=False)
+            yield timed_now(self, asked=False)
         yield from self._checkpoint()
 
     def _step_(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -280,101 +280,19 @@ class Training:
         left = (self.config.epochs - self.epoch) * images - (seen if self.step_in_epoch else 0)
         fraction = 1 - left / (self.config.epochs * images)
         return ev.Progress(
-            **self._where(),
+            **self.where(),
             images_per_s=self.rate,
             seconds_left=left / max(1e-9, self.rate),
             epochs=self.config.epochs,
             fraction=fraction,
         )
 
-    # watching
-
-    def _observe(self, train: tuple[float, float, float] | None) -> Iterator[ev.Event]:
-        """Accuracy, structure and collapses after an epoch (or, with None, before the first)."""
-        views = self.method.level_views()
-        known = [view.dataset for view in views] or [self.dataset]
-        watched = [evaluate(network, known[i], self.config) for i, network in enumerate(self.method.levels())]
-        val_loss, val_accuracy = watched[-1]
-        survival = self.method.survival()
-        counts = self.method.counts(survival)
-        loss, accuracy, seconds = train or (math.nan, math.nan, 0.0)
-        progress = self.epoch_in_phase / self.phase.epochs
-        schedule = strength_factor(self.phase, progress)
-        yield ev.EpochDone(
-            **self._where(), train_loss=loss, train_accuracy=accuracy, val_loss=val_loss, val_accuracy=val_accuracy,
-            levels=tuple(accuracy for _, accuracy in watched) if len(watched) > 1 else (),
-            lr=lr_at(self.phase, min(progress, 1 - 1e-9)), strengths={k: v * schedule for k, v in self.method.strengths.items()},
-            macs=macs_left(self.layout, counts), seconds=seconds, alive=counts,
-        )  # fmt: skip
-        gone, back = collapses(counts, self.collapsed)
-        kinds = {s.site: s.kind for s in self.method.sites}
-        for site, takes in gone:
-            yield ev.Collapsed(**self._where(), site=site, kind=kinds[site], takes=takes)
-        for site in back:
-            yield ev.Revived(**self._where(), site=site, kind=kinds[site])
-        self.collapsed = {site for site, alive in counts.items() if alive == 0}
-        yield ev.Structure(**self._where(), values=survival.values, effective=survival.effective, alive=survival.alive)
-
-    def _speed(self, asked: bool) -> ev.Speed:
-        """Time the network that would be cut now against the dense one; training pauses."""
-        began = time.perf_counter()
-        done = cut.cut(self.network, self.dataset, self.config.network)
-        speed = cut.timed(
-            done, self.dataset, batch=self.config.batch_size, device=self.config.device, budget_s=MEASURE_BUDGET_S
-        )
-        self.measuring_s += time.perf_counter() - began
-        return ev.Speed(**self._where(), speed=speed.model_dump(mode="json"), asked=asked)
-
-    # controls
-
-    def _obey(self) -> Iterator[ev.Event]:
-        """Let everything take effect that is due at this step."""
-        for request in self.controls.due(self.step):
-            yield from self._apply(request)
-
-    def _apply(self, request: Request) -> Iterator[ev.Event]:
-        where = self._where()
-        if request.control == "strength":
-            if request.kind not in self.method.strengths:
-                self.controls.applied(request, self.step)
-                offered = " or ".join(self.method.strengths) or "nothing in this phase"
-                yield ev.Notice(**where, text=f"strength of {request.kind} has no effect: this run learns {offered}")
-                return
-            before, value = self.method.strengths[request.kind], float(request.value or 0.0)
-            self.method.strengths[request.kind] = value
-            self.controls.applied(request, self.step)
-            yield ev.Steered(**where, control="strength", kind=request.kind, value=value, before=before)
-        elif request.control == "measure":
-            self.controls.applied(request, self.step)
-            yield self._speed(asked=True)
-        elif request.control == "pause":
-            self.controls.applied(request, self.step)
-            yield from self._pause()
-        elif request.control == "stop":
-            self.controls.applied(request, self.step)
-            self.controls.stopping = True
-        else:
-            self.controls.applied(request, self.step)
-
-    def _pause(self) -> Iterator[ev.Event]:
-        began, measured_before = time.perf_counter(), self.measuring_s
-        yield ev.Paused(**self._where())
-        while not self.controls.stopping:
-            request = self.controls.wait()
-            if request.control == "continue":
-                yield ev.Continued(**self._where())  # the consumer takes a slot again
-                self.controls.applied(request, self.step)
-                break
-            if request.control != "pause":
-                yield from self._apply(request)
-            else:
-                self.controls.applied(request, self.step)
-        self.measuring_s = measured_before + time.perf_counter() - began
+    # standing
 
     def _checkpoint(self) -> Iterator[ev.Event]:
         if self.folder is None:
             return
-        facts = self._where() | {
+        facts = self.where() | {
             "compacted": self.compacted.plan.model_dump(mode="json") if self.compacted else None, "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed),
             "learned": self.learned, "classes": classes_in(self.views), "seconds": self.training_s, "config": self.config.model_dump(mode="json"),
         }  # fmt: skip
@@ -382,7 +300,7 @@ class Training:
             self.network, self.optimizer, self.method, self.average, self.order, self.compacted
         )
         checkpoint.save(self.folder / "checkpoints" / f"{self.epoch:05d}.safetensors", tensors, facts)
-        yield ev.Checkpointed(**self._where(), file=f"{self.epoch:05d}.safetensors")
+        yield ev.Checkpointed(**self.where(), file=f"{self.epoch:05d}.safetensors")
 
     def _restore(self, file: Path) -> dict[str, Any]:
         """Stand where the checkpoint stood."""
@@ -421,5 +339,5 @@ class Training:
             "conditions": conditions.described(self.config),
         }  # fmt: skip
         if self.config.measure_every:
-            yield ev.Speed(**self._where(), speed=result["speed"], asked=False)
-        yield ev.Finished(**self._where(), result=result)
+            yield ev.Speed(**self.where(), speed=result["speed"], asked=False)
+        yield ev.Finished(**self.where(), result=result)

@@ -50,6 +50,8 @@ LAYERS = [
         "standing",
         "levels",
         "objective",
+        "observing",
+        "obeying",
         "crossing",
         "whatif",
         "losses",

@@ -10,7 +10,7 @@ import pytest
 from core.cli_train import train
 from core.config import checked
 from core.errors import BadInput, WrongMoment
-from core.evidence import costs, counting, doing, findings, gains, places, rendering, rows
+from core.evidence import costs, counting, doing, findings, gains, glance, places, rendering, rows
 from core.evidence.tables import TABLES
 from core.evidence.wanted import DENSE, METHOD, SCRATCH, SHUFFLED, Table, Wanted, with_controls, with_level_controls
 from core.presets import preset
@@ -305,6 +305,31 @@ def test_what_the_paper_finds_is_said_to_hold_or_not(ours, begins):
         and "(there +0.30)" in said
         and "level 9" not in said
     )
+
+
+@pytest.mark.parametrize(
+    ("difference", "says"),
+    [((0.01, 0.003, 3), "▲ +1.00 ± 0.30"), ((-0.01, 0.003, 3), "▼ -1.00 ± 0.30"), ((-0.00001, 0.01, 3), "≈ +0.00 ± 1.00"), ((0.0057, None, 1), "+0.57"), (None, "")],
+)  # fmt: skip
+def test_a_glance_marks_what_is_beyond_the_spread_and_nothing_of_one_seed(difference, says):
+    assert glance.cell(difference) == says
+
+
+def test_a_glance_has_a_row_for_each_point_that_has_a_control(monkeypatch):
+    own, a = made({0: 0.9, 1: 0.94})
+    dense, b = made({0: 0.95, 1: 0.97}, DENSE)
+    alone = Wanted("alone.0", "uncontrolled", config(0))
+    table = Table("t", "Its title", "", (*own, *dense, alone))
+    monkeypatch.setattr(glance, "TABLES", {"t": table})
+    monkeypatch.setattr(glance, "recorded", lambda table: a | b | {"alone.0": a["t.0"]})
+    (row,) = glance.glance()
+    assert (row.table, row.point, row.n, row.left) == ("Its title", "point", 2, "40.0 % of MACs")
+    assert row.against[DENSE] == pytest.approx((-0.04, np.std([0.05, 0.03], ddof=1), 2))
+    said = glance.table_of_all()
+    assert "| Its title | point | 2 | 40.0 % of MACs | ▼ -4.00 ± 1.41 |" in said and "scratch control" not in said
+    masked = {name: row | {"macs_per_image": {"dense": 10, "compact": 10}} for name, row in a.items()}
+    monkeypatch.setattr(glance, "recorded", lambda table: masked | b)
+    assert glance.glance()[0].left == "25.0 % of weights"
 
 
 def test_a_consensus_is_set_beside_the_full_level():

@@ -78,6 +78,9 @@ def test_levels_and_trade_offs_say_what_the_recorded_runs_show(runs):
     assert not at.exception and findings(TABLES["nested-weights"])[0] in words(at)
     at = page("tradeoffs", set="digits", points="Recorded evidence")
     assert findings(TABLES["digits"])[0] in words(at)
+    assert "All recorded points against their controls" in [one.label for one in at.expander]
+    glance = next(frame.value for frame in at.dataframe if "random mask" in frame.value)
+    assert list(glance.iloc[0][["table", "point", "n"]]) == ["ResNet-20 on digits: SSS in one pass", "SSS", "5"]
 
 
 def test_a_table_without_a_row_shows_nothing():

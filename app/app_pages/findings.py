@@ -12,6 +12,7 @@ from app.app_pages import parts
 from core.evidence.counting import recorded
 from core.evidence.findings import findings
 from core.evidence.gains import Gain, gains
+from core.evidence.glance import CONTROLS, KEY, cells
 from core.evidence.rendering import conditions
 from core.evidence.tables import TABLES
 from core.evidence.wanted import METHOD, Table
@@ -35,6 +36,23 @@ def what_they_show(tables: Sequence[Table]) -> None:
     for table in tables:
         with theme.card(table.title, table.asks, key=f"findings-{table.name}"):
             _sentences(table.name)
+
+
+def all_at_a_glance() -> None:
+    """Every recorded point of all networks and data sets against its controls, folded away."""
+    with st.expander("All recorded points against their controls", icon=":material/table_view:"):
+        frame = pd.DataFrame(_glance())
+        widths = {"table": 230, "point": 108, "n": 36, "left": 122} | dict.fromkeys(CONTROLS, 104)
+        st.dataframe(
+            frame, hide_index=True, height="content", key="glance",
+            column_config={name: st.column_config.TextColumn(width=widths[name]) for name in frame},
+        )  # fmt: skip
+        st.caption(KEY)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def _glance() -> list[dict[str, str]]:
+    return cells()
 
 
 def what_nesting_gains() -> None:

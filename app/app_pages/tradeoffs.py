@@ -12,7 +12,7 @@ import streamlit as st
 from app import jobs, sentences, theme, tradeoff_charts, tradeoff_points
 from app.app_pages import parts
 from app.app_pages.files import made_by
-from app.app_pages.findings import tables_of, what_they_show
+from app.app_pages.findings import all_at_a_glance, tables_of, what_they_show
 from app.components.live_chart import live_chart, plotly_loader
 from app.glossary import glossary_row
 from app.runs import store
@@ -50,6 +50,7 @@ def page() -> None:
     if "recorded" in set(table["source"]):
         first = table.iloc[0]
         what_they_show(tables_of(first["network"], first["dataset"]))
+        all_at_a_glance()
     if "paper" in set(table["source"]):
         _papers_card(table)
     glossary_row(

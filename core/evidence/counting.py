@@ -13,6 +13,7 @@ from core.evidence.rows import row_of
 from core.evidence.wanted import METHOD, Table, Wanted
 
 Row = Mapping[str, Any]
+Difference = tuple[float, float | None, int]
 CONSENSUS = "consensus, "
 Key = tuple[str, str, str]  # point, label, role
 
@@ -112,10 +113,18 @@ def _full(key: Key, said: Mapping[Key, dict[int, dict[str, Any]]]) -> dict[int, 
     return said[levels[-1]]
 
 
-def paired(a: Mapping[int, Row], b: Mapping[int, Row]) -> tuple[float, float | None, int] | None:
+def paired(a: Mapping[int, Row], b: Mapping[int, Row]) -> Difference | None:
     """Accuracy of `a` less that of `b`, seed by seed: (mean, sd, n); None where they share no seed."""
     both = sorted(a.keys() & b.keys())
     return (*spread([a[seed]["accuracy"] - b[seed]["accuracy"] for seed in both]), len(both)) if both else None
+
+
+def judged(difference: Difference) -> int | None:
+    """1 better, -1 worse, 0 neither: within one standard deviation of the pairs. None of one pair, which says nothing on chance."""
+    mean, deviation, _ = difference
+    if deviation is None:
+        return None
+    return 0 if abs(mean) <= deviation else 1 if mean > 0 else -1
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None] | Any:

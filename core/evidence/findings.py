@@ -10,15 +10,13 @@ from itertools import groupby
 from typing import Any
 
 from core.evidence.costs import cost_of_training
-from core.evidence.counting import recorded, summary
+from core.evidence.counting import Difference, judged, recorded, summary
 from core.evidence.gains import beside_the_paper, gains
 from core.evidence.places import where_they_went
 from core.evidence.wanted import ALONE, DENSE, METHOD, SCRATCH, SHUFFLED, Table
 from core.papers import Point, points_beside
 
 Line = Mapping[str, Any]
-Difference = tuple[float, float | None, int]
-
 AGAINST = {
     DENSE: "the dense network trained equally long", SCRATCH: "its shape from scratch", SHUFFLED: "a random mask of its shape",
     ALONE: "a network of its own", "student": "one taught by the dense network", "baseline": "the baseline",
@@ -79,13 +77,13 @@ def _capital(words: str) -> str:
 
 def compared(difference: Difference) -> str:
     """`0.12 ± 0.03 points better than`; `no clear difference (0.02 ± 0.06 points) to`; of one pair without a verdict on chance."""
-    mean, deviation, n = difference
-    points = 100 * mean
-    if n < 2 or deviation is None:
+    mean, deviation, _ = difference
+    points, mark = 100 * mean, judged(difference)
+    if deviation is None:
         return f"{abs(points):.2f} points {'better' if points >= 0 else 'worse'} (one seed) than"
-    if abs(mean) <= deviation:
+    if mark == 0:
         return f"no clear difference ({abs(points):.2f} ± {100 * deviation:.2f} points) to"
-    return f"{abs(points):.2f} ± {100 * deviation:.2f} points {'better' if points > 0 else 'worse'} than"
+    return f"{abs(points):.2f} ± {100 * deviation:.2f} points {'better' if mark == 1 else 'worse'} than"
 
 
 def paper_beside(table: Table, point: str) -> Point | None:

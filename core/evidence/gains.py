@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.evidence.counting import recorded, summary
+from core.evidence.counting import Difference, judged, recorded, summary
 from core.evidence.wanted import Table
 from core.papers import Point, points
-
-Difference = tuple[float, float | None, int]
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,12 @@ UNCLEAR, SINGLE = "Within the spread here, so neither", "Of one seed, so not jud
 
 
 def _how(one: Gain) -> str:
-    mean, deviation, _ = one.ours
-    if deviation is None:
+    mark = judged(one.ours)
+    if mark is None:
         return SINGLE
-    if abs(mean) <= deviation:
+    if mark == 0:
         return UNCLEAR
-    return HOLDS if mean * (one.paper or 0) > 0 else OTHERWISE
+    return HOLDS if mark * (one.paper or 0) > 0 else OTHERWISE
 
 
 def _pair(one: Gain) -> str:

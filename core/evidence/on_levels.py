@@ -7,9 +7,9 @@ The paper's networks are deeper and wider; what stands beside a difference here 
 from __future__ import annotations
 
 from core.evidence.of_seeds import nested, settings
-from core.evidence.wanted import ALONE, DENSE, Table
+from core.evidence.wanted import ALONE, DENSE, RANDOM, Table
 
-RANDOM, FULL = "random masks", "full level"
+FULL = "full level"
 AVERAGE, LEARNED = "consensus, average", "consensus, learned"
 ONE, TWO, THREE = "table 1", "table 2", "table 3"
 WIDE = "nested-wrn-14-2"  # the dense network that two tables share

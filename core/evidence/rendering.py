@@ -7,6 +7,7 @@ from typing import Any
 
 from core.evidence.counting import Row, epochs_of, recorded, summary
 from core.evidence.findings import findings, paper_beside
+from core.evidence.glance import table_of_all
 from core.evidence.tables import TABLES
 from core.evidence.wanted import METHOD, Table, Wanted
 
@@ -30,8 +31,8 @@ def markdown(name: str) -> str:
 
 
 def readme_section() -> str:
-    """Every table beyond the default run's that has rows: title, what it asks, the table, and what it shows."""
-    parts = []
+    """All points against their controls; then every table beyond the default run's that has rows: what it asks, the table, what it shows."""
+    parts = [f"**At a glance.**\n\n{table_of_all()}"]
     for name, table in TABLES.items():
         if name != "digits" and recorded(table):
             shows = "\n".join(f"- {sentence}" for sentence in findings(table))

@@ -13,8 +13,8 @@ from core.presets import dense_control, scratch_control, shuffled_control
 OF_ANY_TRAINING = (
     "name", "epochs", "starts_from", "lr", "lr_schedule", "lr_drops", "lr_floor", "warmup", "weight_decay", "ema",
 )  # fmt: skip
-METHOD, DENSE, SCRATCH, SHUFFLED, ALONE = (
-    "method", "dense control", "scratch control", "random mask", "level alone",
+METHOD, DENSE, SCRATCH, SHUFFLED, ALONE, RANDOM = (
+    "method", "dense control", "scratch control", "random mask", "level alone", "random masks",
 )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def with_level_controls(
     for level in range(len(levels) - 1):
         yield Wanted(f"{stem}.alone{level}.{seed}", point, level_control(config, level), ALONE, level)
     if levels[0].is_masked:
-        yield Wanted(f"{stem}.random.{seed}", point, random_control(config), "random masks")
+        yield Wanted(f"{stem}.random.{seed}", point, random_control(config), RANDOM)
     elif levels[0].depth == 1 and levels[0].width < 1 and not levels[0].labels:
         yield Wanted(f"{stem}.filters.{seed}", point, filters_control(config, 0), "L1-norm filters", 0)
     if student:

@@ -267,7 +267,7 @@ def test_the_sentence_says_what_keeps_accuracy_at_which_cost_and_whether_a_contr
 def test_a_fresh_install_shows_recorded_evidence_and_says_that_no_run_is_there(runs):
     at = page("tradeoffs")
     assert not at.exception and "No run yet" in words(at)
-    assert "SSS (n = 5)" in words(at) and len(at.dataframe) == 1
+    assert "SSS (n = 5)" in words(at) and len(at.dataframe) == 2, "the points, and all tables at a glance"
 
 
 def test_brushing_leaves_only_these_points_in_the_table_and_show_all_brings_the_rest_back(runs):

@@ -1,4 +1,4 @@
-"""What recorded runs show: a table's question and its sentences, and of NestedNet's tables every difference as a figure."""
+"""What recorded runs show: a table's question and its sentences, its points against their controls, and of NestedNet's every difference."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import streamlit as st
 
 from app import gain_charts, theme
 from app.app_pages import parts
+from app.control_charts import control_chart, controls_frame, height_of
 from core.evidence.counting import recorded
 from core.evidence.findings import findings
 from core.evidence.gains import Gain, gains
-from core.evidence.glance import CONTROLS, KEY, cells
+from core.evidence.glance import CONTROLS, KEY, Standing, cells, glance
 from core.evidence.rendering import conditions
 from core.evidence.tables import TABLES
 from core.evidence.wanted import METHOD, Table
@@ -32,16 +33,27 @@ def _rows(name: str) -> int:
 
 
 def what_they_show(tables: Sequence[Table]) -> None:
-    """A card of sentences for each table."""
+    """For each table its points against their controls as a figure, and a card of sentences."""
     for table in tables:
+        rows = [row for row in _standings() if row.table == table.title]
+        if rows:
+            _against_controls(table, rows)
         with theme.card(table.title, table.asks, key=f"findings-{table.name}"):
             _sentences(table.name)
+
+
+def _against_controls(table: Table, rows: Sequence[Standing]) -> None:
+    about = f"{table.title}. {_told(table.name)[2]}"
+    parts.chart(
+        "Against its controls", control_chart(rows), controls_frame(rows), key=f"controls-{table.name}", height=height_of(rows),
+        note=f"{table.title}. Bars: one standard deviation of the pairs; within it a difference is called none.", conditions=lambda: about,
+    )  # fmt: skip
 
 
 def all_at_a_glance() -> None:
     """Every recorded point of all networks and data sets against its controls, folded away."""
     with st.expander("All recorded points against their controls", icon=":material/table_view:"):
-        frame = pd.DataFrame(_glance())
+        frame = pd.DataFrame(cells(_standings()))
         widths = {"table": 230, "point": 108, "n": 36, "left": 122} | dict.fromkeys(CONTROLS, 104)
         st.dataframe(
             frame, hide_index=True, height="content", key="glance",
@@ -51,8 +63,8 @@ def all_at_a_glance() -> None:
 
 
 @st.cache_data(ttl=60, show_spinner=False)
-def _glance() -> list[dict[str, str]]:
-    return cells()
+def _standings() -> list[Standing]:
+    return glance()
 
 
 def what_nesting_gains() -> None:

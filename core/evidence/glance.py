@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -71,9 +71,8 @@ def cell(difference: Difference | None) -> str:
     )
 
 
-def cells() -> list[dict[str, str]]:
+def cells(rows: Sequence[Standing]) -> list[dict[str, str]]:
     """The glance in words, a dict of the same columns for every row; controls that no point has are left out."""
-    rows = glance()
     columns = [role for role in CONTROLS if any(role in row.against for row in rows)]
     return [
         {"table": row.table, "point": row.point, "n": str(row.n), "left": row.left}
@@ -84,7 +83,7 @@ def cells() -> list[dict[str, str]]:
 
 def table_of_all() -> str:
     """The glance as a Markdown table, each table named once, with what its marks mean."""
-    rows = cells()
+    rows = cells(glance())
     titles = list(rows[0]) if rows else ["table"]
     out = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     for _, group in groupby(rows, key=lambda row: row["table"]):

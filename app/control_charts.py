@@ -1,0 +1,86 @@
+"""The figure of recorded points against their controls, as data: a row a point, a mark a control; right of zero the method is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from app.components.figure_parts import (
+    BLUE,
+    GHOST,
+    PAPER,
+    ROSE,
+    SOFT,
+    WOOD,
+    Spec,
+    base_layout,
+    figure,
+    rule,
+    titled_axis,
+)
+from core.evidence.counting import judged
+from core.evidence.glance import CONTROLS, Standing
+from core.evidence.wanted import ALONE, DENSE, SCRATCH, SHUFFLED
+
+LOOKS = {DENSE: (WOOD, "square"), SCRATCH: (SOFT, "x"), SHUFFLED: (ROSE, "diamond"), ALONE: (BLUE, "circle")}
+NAMES = {DENSE: "dense, trained equally long", SCRATCH: "same shape from scratch", SHUFFLED: "random mask", ALONE: "a network of its own"}  # fmt: skip
+LONG = {
+    DENSE: "the dense network trained equally long", SCRATCH: "the same shape from scratch", SHUFFLED: "a random mask", ALONE: "networks of their own",
+}  # fmt: skip
+VERDICTS = {1: "better", -1: "worse", 0: "within the spread", None: "of one seed, not judged"}
+APART = 0.22  # rows, between the marks of one point
+
+
+def control_chart(rows: Sequence[Standing]) -> Spec:
+    """Points of test accuracy, the method less its controls, with one standard deviation of the pairs either way."""
+    roles = [role for role in CONTROLS if any(role in row.against for row in rows)]
+    data = [_marks(rows, role, APART * (at - (len(roles) - 1) / 2)) for at, role in enumerate(roles)]
+    layout = base_layout(
+        xaxis=titled_axis("points of test accuracy: the method less the control", zeroline=False),
+        yaxis=titled_axis("", tickvals=list(range(len(rows))), ticktext=[row.point for row in rows], range=[len(rows) - 0.5, -0.5], showgrid=False),
+        shapes=[rule(x0=0, x1=0, yref="paper", y0=0, y1=1, color=GHOST, width=1.6)],
+        showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"}, margin={"l": 120, "r": 16, "t": 34, "b": 42},
+        plot_bgcolor=PAPER,
+    )  # fmt: skip
+    return figure(data, layout, controls_sentence(rows))
+
+
+def _marks(rows: Sequence[Standing], role: str, lower: float) -> dict[str, Any]:
+    here = [(at + lower, row.point, row.against[role]) for at, row in enumerate(rows) if role in row.against]
+    colour, symbol = LOOKS[role]
+    return {
+        "type": "scatter", "mode": "markers", "name": f"against {NAMES[role]}", "y": [y for y, _, _ in here],
+        "x": [round(100 * difference[0], 2) for _, _, difference in here],
+        "error_x": {"type": "data", "array": [round(100 * (d[1] or 0), 2) for _, _, d in here], "color": colour, "thickness": 1.6, "width": 5},
+        "marker": {"size": 11, "color": colour, "symbol": symbol}, "customdata": [[point, difference[2]] for _, point, difference in here],
+        "hovertemplate": "%{customdata[0]} against " + NAMES[role] + ": %{x:+.2f} points, n = %{customdata[1]}<extra></extra>",
+    }  # fmt: skip
+
+
+def height_of(rows: Sequence[Standing]) -> int:
+    """Pixels that the rows need."""
+    return 120 + 46 * len(rows)
+
+
+def controls_sentence(rows: Sequence[Standing]) -> str:
+    """Against each control: how many points are better or worse, by more than a standard deviation of the pairs, and how many neither."""
+    said = []
+    for role in CONTROLS:
+        marks = [judged(row.against[role]) for row in rows if role in row.against]
+        if marks:
+            told = ", ".join(f"{marks.count(mark)} {word}" for mark, word in VERDICTS.items() if mark in marks)
+            said.append(f"Against {LONG[role]}: {told}.")
+    return " ".join(said)
+
+
+def controls_frame(rows: Sequence[Standing]) -> pd.DataFrame:
+    """The numbers of the figure: a line a point and control."""
+    return pd.DataFrame([
+        {
+            "point": row.point, "control": role, "points of accuracy": 100 * mean,
+            "standard deviation": None if deviation is None else 100 * deviation, "pairs": pairs,
+        }
+        for row in rows for role, (mean, deviation, pairs) in row.against.items()
+    ])  # fmt: skip

@@ -6,6 +6,7 @@ The paper prints no learning rates, epochs or batch sizes; these are ours, of th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from core.config import Phase, RunConfig
@@ -182,15 +183,15 @@ def filters_control(config: RunConfig, level: int) -> RunConfig:
 
 
 def random_control(config: RunConfig) -> RunConfig:
-    """The same levels of single weights with masks drawn at random, trained jointly from fresh weights, in the same epochs."""
+    """The same levels of single weights with masks drawn at random: after the same dense training, where the run begins with one, jointly
+    for the rest of its epochs, those of the search for masks too."""
+    dense = tuple(takewhile(lambda phase: phase.method == "dense", config.phases[:-1]))
     changes = {
-        "masks": "random",
-        "starts_from": "scratch",
-        "epochs": config.epochs,
+        "masks": "random", "starts_from": "previous" if dense else "scratch", "epochs": config.epochs - sum(p.epochs for p in dense),
         "name": "joint training, random masks",
-    }
+    }  # fmt: skip
     phase = Phase.model_validate(config.phases[-1].model_dump() | changes)
-    return config.model_copy(update={"phases": (phase,)})
+    return config.model_copy(update={"phases": (*dense, phase)})
 
 
 def nested_controls(config: RunConfig, teacher: str = "") -> list[tuple[str, RunConfig]]:

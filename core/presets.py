@@ -127,9 +127,10 @@ def dense_control(config: RunConfig) -> RunConfig:
 
 
 def scratch_control(config: RunConfig, run: str) -> RunConfig:
-    """The shape that `run` of these settings ends with, trained from fresh weights equally long."""
-    first = config.phases[0]
-    phase = _dense(first).model_copy(update={"name": "from scratch", "epochs": config.epochs, "starts_from": "shape"})
+    """The shape that `run` of these settings ends with, trained from fresh weights equally long; weights averaged where the run ends with that."""
+    first, last = config.phases[0], config.phases[-1]
+    changes = {"name": "from scratch", "epochs": config.epochs, "starts_from": "shape", "ema": last.ema}
+    phase = _dense(first).model_copy(update=changes)
     return config.model_copy(update={"phases": (phase,), "steering": (), "source": run})
 
 

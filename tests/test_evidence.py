@@ -13,6 +13,7 @@ from core.errors import BadInput, WrongMoment
 from core.evidence import costs, counting, doing, findings, gains, glance, places, rendering, rows
 from core.evidence.tables import TABLES
 from core.evidence.wanted import DENSE, METHOD, SCRATCH, SHUFFLED, Table, Wanted, with_controls, with_level_controls
+from core.nested_presets import random_control
 from core.presets import preset
 from core.runs import home
 from core.runs.control import new_run
@@ -162,6 +163,29 @@ def test_nested_controls_are_as_the_paper_has_them():
     assert four[1].config.phases[0].method == "dense" and four[1].config.epochs == length
     masks = [w.role for w in with_level_controls("x", "p", preset("nested-resnet20-weights").config)]
     assert masks == [METHOD, DENSE, "level alone", "level alone", "random masks"]
+
+
+def test_random_masks_come_after_the_same_dense_training_and_train_for_the_rest():
+    config = TABLES["nested-weights"].by_name["nested-weights.0"].config
+    control = TABLES["nested-weights"].by_name["nested-weights.random.0"].config
+    assert control.phases[0] == config.phases[0] and control.epochs == config.epochs and len(control.phases) == 2
+    joint_, random_ = config.phases[-1], control.phases[1]
+    assert (random_.masks, random_.starts_from, random_.lr) == ("random", "previous", joint_.lr)
+    alone = random_control(
+        config.model_copy(
+            update={"phases": (joint_.model_copy(update={"starts_from": "scratch", "masks": "magnitude"}),)}
+        )
+    )
+    assert [p.starts_from for p in alone.phases] == ["scratch"] and alone.epochs == joint_.epochs
+
+
+def test_the_deeper_network_trains_by_the_same_schedule():
+    rows_ = TABLES["ssl-resnet20-depth"].by_name
+    base, method, deeper = (rows_[f"ssl-resnet20-depth.{name}0"].config for name in ("baseline.", "", "resnet32."))
+    assert [(p.epochs, p.lr, p.lr_schedule) for p in deeper.phases] == [
+        (p.epochs, p.lr, p.lr_schedule) for p in (*base.phases, *method.phases)
+    ]
+    assert {p.method for p in deeper.phases} == {"dense"} and deeper.phases[0].starts_from == "scratch"
 
 
 def test_a_table_that_there_is_not_is_named():

@@ -52,7 +52,11 @@ def test_controls_train_as_long_and_learn_nothing():
     for control in (dense, scratch):
         assert {p.method for p in control.phases} == {"dense"} and not any(p.strength_filter for p in control.phases)
     assert scratch.phases[0].starts_from == "shape" and scratch.source == "some-run"
-    assert {p.freeze for p in dense.phases} == {"nothing"}
+    assert {p.freeze for p in dense.phases} == {"nothing"} and scratch.phases[0].ema == 0.0
+    averaged = config.model_copy(
+        update={"phases": (config.phases[0], config.phases[1].model_copy(update={"ema": 0.99}))}
+    )
+    assert scratch_control(averaged, "some-run").phases[0].ema == 0.99, "weights are averaged in all or in none"
     checked(scratch.model_dump(mode="json"))
 
 

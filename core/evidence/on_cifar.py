@@ -38,9 +38,7 @@ def depth(seed: int) -> list[Wanted]:
     baseline = whole.model_copy(update={"phases": (first,)})
     after = (rest[0].model_copy(update={"starts_from": "source"}), *rest[1:])
     method = whole.model_copy(update={"phases": after, "source": f"{stem}.baseline.{seed}"})
-    deeper = baseline.model_copy(
-        update={"network": "resnet32-projection", "phases": (first.model_copy(update={"epochs": whole.epochs}),)}
-    )
+    deeper = dense_control(whole).model_copy(update={"network": "resnet32-projection"})
     return [
         Wanted(f"{stem}.{seed}", "depth", method, tried=4),
         Wanted(f"{stem}.baseline.{seed}", "depth", baseline, "baseline"),

@@ -20,21 +20,22 @@ from app.components.figure_parts import (
     rule,
     titled_axis,
 )
-from core.evidence.counting import judged
+from core.evidence.counting import Difference, judged
 from core.evidence.glance import CONTROLS, Standing
 from core.evidence.wanted import ALONE, DENSE, SCRATCH, SHUFFLED
+from core.intervals import half_width
 
 LOOKS = {DENSE: (WOOD, "square"), SCRATCH: (SOFT, "x"), SHUFFLED: (ROSE, "diamond"), ALONE: (BLUE, "circle")}
 NAMES = {DENSE: "dense, trained equally long", SCRATCH: "same shape from scratch", SHUFFLED: "random mask", ALONE: "a network of its own"}  # fmt: skip
 LONG = {
     DENSE: "the dense network trained equally long", SCRATCH: "the same shape from scratch", SHUFFLED: "a random mask", ALONE: "networks of their own",
 }  # fmt: skip
-VERDICTS = {1: "better", -1: "worse", 0: "within the spread", None: "of one seed, not judged"}
+VERDICTS = {1: "better", -1: "worse", 0: "not clear", None: "of one seed, not judged"}
 APART = 0.22  # rows, between the marks of one point
 
 
 def control_chart(rows: Sequence[Standing]) -> Spec:
-    """Points of test accuracy, the method less its controls, with one standard deviation of the pairs either way."""
+    """Points of test accuracy, the method less its controls, with the 95 % interval of the mean of the pairs; of one seed hollow."""
     roles = [role for role in CONTROLS if any(role in row.against for row in rows)]
     data = [_marks(rows, role, APART * (at - (len(roles) - 1) / 2)) for at, role in enumerate(roles)]
     layout = base_layout(
@@ -53,10 +54,16 @@ def _marks(rows: Sequence[Standing], role: str, lower: float) -> dict[str, Any]:
     return {
         "type": "scatter", "mode": "markers", "name": f"against {NAMES[role]}", "y": [y for y, _, _ in here],
         "x": [round(100 * difference[0], 2) for _, _, difference in here],
-        "error_x": {"type": "data", "array": [round(100 * (d[1] or 0), 2) for _, _, d in here], "color": colour, "thickness": 1.6, "width": 5},
-        "marker": {"size": 11, "color": colour, "symbol": symbol}, "customdata": [[point, difference[2]] for _, point, difference in here],
+        "error_x": {"type": "data", "array": [round(100 * interval(d), 2) for _, _, d in here], "color": colour, "thickness": 1.6, "width": 5},
+        "marker": {"size": 11, "color": colour, "symbol": [symbol if d[1] is not None else f"{symbol}-open" for _, _, d in here]}, "customdata": [[point, difference[2]] for _, point, difference in here],
         "hovertemplate": "%{customdata[0]} against " + NAMES[role] + ": %{x:+.2f} points, n = %{customdata[1]}<extra></extra>",
     }  # fmt: skip
+
+
+def interval(difference: Difference) -> float:
+    """Half of the 95 % interval of a mean of pairs (Student's t); 0 of one pair, which has none."""
+    _, deviation, n = difference
+    return 0.0 if deviation is None else half_width(deviation, n)
 
 
 def height_of(rows: Sequence[Standing]) -> int:
@@ -65,7 +72,7 @@ def height_of(rows: Sequence[Standing]) -> int:
 
 
 def controls_sentence(rows: Sequence[Standing]) -> str:
-    """Against each control: how many points are better or worse, by more than a standard deviation of the pairs, and how many neither."""
+    """Against each control: how many points are better or worse, and how many neither, by the 95 % interval of the mean."""
     said = []
     for role in CONTROLS:
         marks = [judged(row.against[role]) for row in rows if role in row.against]

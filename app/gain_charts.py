@@ -6,6 +6,8 @@ import html
 from collections.abc import Sequence
 
 from app.components.figure_parts import GHOST, LEAF, PAPER, SOFT, Spec, base_layout, figure, rule, titled_axis
+from app.control_charts import interval
+from core.evidence.counting import judged
 from core.evidence.gains import FULL, Gain
 
 AGAINST = {
@@ -15,12 +17,12 @@ AGAINST = {
 
 
 def gain_chart(gains: Sequence[Gain]) -> Spec:
-    """A row a difference: points of test accuracy gained, with one standard deviation either way; right of zero is better."""
+    """A row a difference: points of test accuracy gained, with the 95 % interval of the mean of the pairs, of one seed hollow; right of zero is better."""
     rows = list(range(len(gains)))
     ours = {
         "type": "scatter", "mode": "markers", "name": "here", "y": rows, "x": [round(100 * one.ours[0], 2) for one in gains],
-        "error_x": {"type": "data", "array": [round(100 * (one.ours[1] or 0), 2) for one in gains], "color": SOFT, "thickness": 1.6, "width": 5},
-        "marker": {"size": 12, "color": LEAF}, "customdata": [[_name(one), one.ours[2]] for one in gains],
+        "error_x": {"type": "data", "array": [round(100 * interval(one.ours), 2) for one in gains], "color": SOFT, "thickness": 1.6, "width": 5},
+        "marker": {"size": 12, "color": LEAF, "symbol": ["circle-open" if one.ours[1] is None else "circle" for one in gains]}, "customdata": [[_name(one), one.ours[2]] for one in gains],
         "hovertemplate": "%{customdata[0]}: %{x:+.2f} points, n = %{customdata[1]}<extra></extra>",
     }  # fmt: skip
     told = [(row, one) for row, one in zip(rows, gains, strict=True) if one.paper is not None]
@@ -51,12 +53,11 @@ def _name(one: Gain) -> str:
 
 
 def gains_sentence(gains: Sequence[Gain]) -> str:
-    """How many of the differences are gains and losses beyond the spread."""
-    clear = [one.ours[0] for one in gains if one.ours[1] is not None and abs(one.ours[0]) > one.ours[1]]
+    """How many of the differences are clear gains and losses."""
+    marks = [judged(one.ours) for one in gains]
     single = sum(one.ours[1] is None for one in gains)
     if single == len(gains):
         better = sum(one.ours[0] > 0 for one in gains)
         return f"{better} of {len(gains)} differences are gains, each of one seed."
-    up, down = sum(value > 0 for value in clear), sum(value < 0 for value in clear)
-    words = f"Of {len(gains)} differences {up} are gains and {down} losses beyond one standard deviation of the pairs."
+    words = f"Of {len(gains)} differences {marks.count(1)} are clear gains and {marks.count(-1)} clear losses (95 % interval of the mean of the pairs)."
     return f"{words} {single} of one seed." if single else words

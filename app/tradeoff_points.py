@@ -274,6 +274,13 @@ def one_place(table: pd.DataFrame) -> tuple[Any, ...] | None:
     return next(iter(places)) if len(places) == 1 and bool(timed.all()) and None not in places else None
 
 
+def of_one_count(table: pd.DataFrame) -> pd.DataFrame:
+    """The points with those off the frontier that count the MACs of convolutions, where one's own runs count those of all layers."""
+    if "counted" not in table or not (table["source"] == "ours").any():
+        return table
+    return table.assign(comparable=table["comparable"].astype(bool) & (table["counted"] != "conv_macs"))
+
+
 def frontier(table: pd.DataFrame, cost: str) -> list[str]:
     """Keys of the points that no other of one's own points beats: none is as cheap and as accurate, and better in one of the two.
 

@@ -16,20 +16,21 @@ ROWS = [
 def test_a_row_a_point_and_a_mark_a_control_beside_one_another():
     spec = control_charts.control_chart(ROWS)
     dense, scratch = go.Figure({"data": spec["data"], "layout": spec["layout"]}).data
-    assert dense.x == (-0.06, 0.12) and dense.error_x.array == (0.05, 0.0) and scratch.x == (0.01,)
+    assert dense.x == (-0.06, 0.12) and dense.error_x.array == (0.12, 0.0) and scratch.x == (0.01,)
     assert dense.y == pytest.approx((-0.11, 0.89)) and scratch.y == pytest.approx((0.11,)), (
         "marks of a point do not hide one another"
     )
-    assert dense.marker.symbol != scratch.marker.symbol and dense.marker.color != scratch.marker.color
+    assert dense.marker.symbol == ("square", "square-open"), "one seed has no interval: hollow"
+    assert scratch.marker.symbol == ("x",) and dense.marker.color != scratch.marker.color
     assert list(spec["layout"]["yaxis"]["ticktext"]) == ["row 2", "row 3"]
 
 
 def test_the_sentence_counts_what_is_beyond_the_spread_and_does_not_judge_one_seed():
     assert control_charts.controls_sentence(ROWS) == (
-        "Against the dense network trained equally long: 1 worse, 1 of one seed, not judged. "
-        "Against the same shape from scratch: 1 within the spread."
+        "Against the dense network trained equally long: 1 not clear, 1 of one seed, not judged. "
+        "Against the same shape from scratch: 1 not clear."
     )
-    better = [Standing("t", "row", 3, "", {SHUFFLED: (0.02, 0.01, 3)})]
+    better = [Standing("t", "row", 3, "", {SHUFFLED: (0.03, 0.01, 3)})]
     assert control_charts.controls_sentence(better) == "Against a random mask: 1 better."
 
 

@@ -56,9 +56,13 @@ def test_gains_are_a_row_each_with_the_papers_hollow_beside():
     spec = gain_charts.gain_chart(found)
     figure = go.Figure({"data": spec["data"], "layout": spec["layout"]})
     ours, theirs = figure.data
-    assert ours.x == (2.1, -1.0, -3.0) and ours.error_x.array == (0.4, 2.0, 0.0)
+    assert (
+        ours.x == (2.1, -1.0, -3.0)
+        and ours.error_x.array == (0.99, 4.97, 0.0)
+        and ours.marker.symbol[-1] == "circle-open"
+    )
     assert theirs.x == (0.3, -1.0) and theirs.y == (0, 2) and theirs.marker.symbol == "diamond-open"
-    assert spec["alt"] == "Of 3 differences 1 are gains and 0 losses beyond one standard deviation of the pairs. 1 of one seed."  # fmt: skip
+    assert spec["alt"] == "Of 3 differences 1 are clear gains and 0 clear losses (95 % interval of the mean of the pairs). 1 of one seed."  # fmt: skip
 
 
 def test_differences_of_a_table_stand_beside_the_papers_between_the_same_two(monkeypatch):

@@ -13,7 +13,7 @@ from app.control_charts import control_chart, controls_frame, height_of
 from core.evidence.counting import recorded
 from core.evidence.findings import findings
 from core.evidence.gains import Gain, gains
-from core.evidence.glance import CONTROLS, KEY, Standing, cells, glance
+from core.evidence.glance import CONTROLS, KEY, OTHERS, Standing, cells, glance
 from core.evidence.rendering import conditions
 from core.evidence.tables import TABLES
 from core.evidence.wanted import METHOD, Table
@@ -46,7 +46,7 @@ def _against_controls(table: Table, rows: Sequence[Standing]) -> None:
     about = f"{table.title}. {_told(table.name)[2]}"
     parts.chart(
         "Against its controls", control_chart(rows), controls_frame(rows), key=f"controls-{table.name}", height=height_of(rows),
-        note=f"{table.title}. Bars: one standard deviation of the pairs; within it a difference is called none.", conditions=lambda: about,
+        note=f"{table.title}. Bars: 95 % interval of the mean of the pairs; a difference whose interval holds zero is called none; hollow: one seed.", conditions=lambda: about,
     )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def all_at_a_glance() -> None:
     """Every recorded point of all networks and data sets against its controls, folded away."""
     with st.expander("All recorded points against their controls", icon=":material/table_view:"):
         frame = pd.DataFrame(cells(_standings()))
-        widths = {"table": 230, "point": 108, "n": 36, "left": 122} | dict.fromkeys(CONTROLS, 104)
+        widths = {"table": 230, "point": 108, "n": 36, "left": 122, OTHERS: 180} | dict.fromkeys(CONTROLS, 104)
         st.dataframe(
             frame, hide_index=True, height="content", key="glance",
             column_config={name: st.column_config.TextColumn(width=widths[name]) for name in frame},
@@ -91,7 +91,7 @@ def what_nesting_gains() -> None:
             table.asks, gain_charts.gain_chart(found), frame, key=f"gains-{name}", height=gain_charts.height_of(found),
             note=table.title, conditions=lambda: f"{table.title}. {said_of}",
         )  # fmt: skip
-    with theme.card("What it shows", "Seeds are paired; a difference within one standard deviation of the pairs is called none.", key="gains-words"):  # fmt: skip
+    with theme.card("What it shows", "Seeds are paired; a difference whose 95 % interval (paired t) holds zero is called none.", key="gains-words"):  # fmt: skip
         _sentences(name)
 
 

@@ -99,6 +99,7 @@ def _one(label: str, options: dict[str, str], key: str) -> str:
 
 def _figure(table: pd.DataFrame, cost: str, scale: str) -> None:
     """The figure, what was clicked, and the table of all points or of the brushed ones."""
+    table = tradeoff_points.of_one_count(table) if cost == "macs" else table
     place = tradeoff_points.one_place(table)
     axis = cost if cost != "speed" else "ms" if place else "times"
     log = scale == "log" or (scale == "auto" and tradeoff_points.crowded(table, axis))
@@ -206,15 +207,22 @@ def _conditions(table: pd.DataFrame, axis: str, place: tuple[Any, ...] | None) -
         "Thin lines: strengths of one family, or levels of one network, core first; points of different methods are never joined."
     )
     if axis == "macs" and "counted" in table and (table["counted"] == "conv_macs").any():
+        mixed = (table["source"] == "ours").any()
         words.append(
-            "Recorded points count the MACs of convolutions, as the paper does; one's own runs those of all layers."
+            "Recorded points count the MACs of convolutions, as the paper does"
+            + (
+                "; one's own runs those of all layers, so recorded ones stand here, not on the frontier."
+                if mixed
+                else "."
+            )
         )
     missing = int(table[axis].isna().sum()) if axis in table else len(table)
     if missing:
         words.append(
             f"{sentences.plural(missing, 'point')} without this number {'is' if missing == 1 else 'are'} left out."
         )
-    if not table["comparable"].astype(bool).all():
+    conv = table["counted"] == "conv_macs" if "counted" in table else False
+    if not (table["comparable"].astype(bool) | conv).all():
         words.append("Levels of other classes answer another question: they stand here, not on the frontier.")
     return " ".join(words)
 

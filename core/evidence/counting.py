@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.evidence.rows import row_of
-from core.evidence.wanted import METHOD, Table, Wanted
+from core.evidence.wanted import METHOD, RANDOM, Table, Wanted
+from core.intervals import half_width
 
 Row = Mapping[str, Any]
 Difference = tuple[float, float | None, int]
@@ -19,7 +20,8 @@ Key = tuple[str, str, str]  # point, label, role
 
 
 def outcomes(wanted: Wanted, row: Row) -> list[dict[str, Any]]:
-    """What a row says, one entry for each network that leaves it: of a nested run every level and the consensus of all.
+    """What a row says, one entry for each network that leaves it: of a nested run every level and the consensus of all; of random masks
+    the levels that have one.
 
     Each has `label`, `accuracy` on test images, `macs` and `params` left (0-1), `verdict`, `max_rel` and `speed`.
     """
@@ -28,7 +30,7 @@ def outcomes(wanted: Wanted, row: Row) -> list[dict[str, Any]]:
         found = [
             {
                 "label": f"level {one['level']}", "accuracy": one["accuracy"]["test"], "macs": one["macs"] / full["macs"],
-                "params": one["density"], "verdict": one["certificate"]["verdict"], "max_rel": one["certificate"]["max_rel"],
+                "params": _kept(one, full), "verdict": one["certificate"]["verdict"], "max_rel": one["certificate"]["max_rel"],
             }
             for one in row["levels"]
         ]  # fmt: skip
@@ -37,7 +39,7 @@ def outcomes(wanted: Wanted, row: Row) -> list[dict[str, Any]]:
             for name, value in row["consensus"].items()
             if value is not None
         ]
-        return found + together
+        return found[:-1] if wanted.role == RANDOM else found + together
     accuracy, proof, speed = row["accuracy"], row["certificate"], row.get("speed") or {}
     after = {
         "label": "" if wanted.level is None else f"level {wanted.level}", "accuracy": accuracy.get("finetuned") or accuracy["compact"],
@@ -46,6 +48,12 @@ def outcomes(wanted: Wanted, row: Row) -> list[dict[str, Any]]:
         "speed": speed.get("measured"), "conv_macs": row["conv_macs"] / row["conv_macs_dense"] if row.get("conv_macs_dense") else None,
     }  # fmt: skip
     return [after]
+
+
+def _kept(level: Row, full: Row) -> float:
+    """The share of parameters that a level has; where masks leave it all of them, of weights that are not zero."""
+    share = float(level["params"] / full["params"])
+    return share if share < 1 else float(level["density"])
 
 
 def summary(table: Table, rows: Mapping[str, Row]) -> list[dict[str, Any]]:
@@ -120,11 +128,11 @@ def paired(a: Mapping[int, Row], b: Mapping[int, Row]) -> Difference | None:
 
 
 def judged(difference: Difference) -> int | None:
-    """1 better, -1 worse, 0 neither: within one standard deviation of the pairs. None of one pair, which says nothing on chance."""
-    mean, deviation, _ = difference
+    """1 better, -1 worse, 0 neither: the 95 % interval of the mean of the pairs holds zero. None of one pair, which says nothing on chance."""
+    mean, deviation, n = difference
     if deviation is None:
         return None
-    return 0 if abs(mean) <= deviation else 1 if mean > 0 else -1
+    return 0 if abs(mean) <= half_width(deviation, n) else 1 if mean > 0 else -1
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None] | Any:

@@ -49,7 +49,7 @@ def _gain(table: Table, label: str, against: str, ours: Difference) -> Gain:
 
 
 def beside_the_paper(found: Sequence[Gain]) -> list[str]:
-    """Which of the paper's differences hold here: a sentence for those that do, that go the other way, that are within the spread."""
+    """Which of the paper's differences hold here: a sentence for those that do, that go the other way, that are not clear."""
     said: dict[str, list[str]] = {}
     for one in found:
         if one.paper is not None:
@@ -58,7 +58,7 @@ def beside_the_paper(found: Sequence[Gain]) -> list[str]:
 
 
 HOLDS, OTHERWISE = "As in the paper", "Other than in the paper"
-UNCLEAR, SINGLE = "Within the spread here, so neither", "Of one seed, so not judged"
+UNCLEAR, SINGLE = "Not clear here, so neither", "Of one seed, so not judged"
 
 
 def _how(one: Gain) -> str:

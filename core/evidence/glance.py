@@ -9,13 +9,14 @@ from typing import Any
 
 from core.evidence.counting import CONSENSUS, Difference, judged, recorded, summary
 from core.evidence.tables import TABLES
-from core.evidence.wanted import ALONE, DENSE, METHOD, RANDOM, SCRATCH, SHUFFLED, Table
+from core.evidence.wanted import ALONE, DENSE, METHOD, SCRATCH, SHUFFLED, Table
 
 CONTROLS = (DENSE, SCRATCH, SHUFFLED, ALONE)
+OTHERS = "others"
 MARKS = {1: "▲ ", 0: "≈ ", -1: "▼ ", None: ""}
 KEY = (
-    "Points of test accuracy, the method less each control, paired by seed, ± sample standard deviation. ▲ better and ▼ worse than the control, by more than "
-    "one standard deviation; ≈ neither; without a mark: one seed, not judged."
+    "Points of test accuracy, the method less each control, paired by seed, ± sample standard deviation. ▲ better and ▼ worse than the control: the "
+    "95 % interval of the mean (paired t) does not hold zero; ≈ it does; without a mark: one seed, not judged."
 )
 
 
@@ -38,8 +39,7 @@ def glance() -> list[Standing]:
         for (point, label), group in groupby(lines, key=lambda line: (line["point"], line["label"])):
             here = list(group)
             own = next((line for line in here if line["role"] == METHOD), None)
-            against = {_column(line["role"]): line["difference"] for line in here if line["difference"]}
-            against = {role: against[role] for role in CONTROLS if role in against}
+            against = {line["role"]: line["difference"] for line in here if line["difference"]}
             if own and against and not label.startswith(CONSENSUS):
                 name = ", ".join(filter(None, (point, label)))
                 found.append(Standing(table.title, name, own["n"], _left(table, own), against))
@@ -56,10 +56,6 @@ def _left(table: Table, line: Mapping[str, Any]) -> str:
     return f"{100 * macs:.1f} % of {'conv MACs' if table.cost == 'conv_macs' else 'MACs'}"
 
 
-def _column(role: str) -> str:
-    return SHUFFLED if role == RANDOM else role
-
-
 def cell(difference: Difference | None) -> str:
     """`▲ 1.00 ± 0.31`; `+0.57` of one seed; nothing without one."""
     if difference is None:
@@ -73,10 +69,16 @@ def cell(difference: Difference | None) -> str:
 
 def cells(rows: Sequence[Standing]) -> list[dict[str, str]]:
     """The glance in words, a dict of the same columns for every row; controls that no point has are left out."""
-    columns = [role for role in CONTROLS if any(role in row.against for row in rows)]
+    known = [role for row in rows for role in row.against]
+    columns = [role for role in CONTROLS if role in known]
+    more = [OTHERS] if set(known) - set(CONTROLS) else []
     return [
         {"table": row.table, "point": row.point, "n": str(row.n), "left": row.left}
         | {role: cell(row.against.get(role)) for role in columns}
+        | {
+            name: "; ".join(f"{role} {cell(d)}" for role, d in row.against.items() if role not in CONTROLS)
+            for name in more
+        }
         for row in rows
     ]
 

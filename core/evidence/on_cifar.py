@@ -97,7 +97,7 @@ SSL_CONVNET = Table(
 SSS_RESNET = Table(
     "sss-resnet20", "SSS on CIFAR-10: ResNet-20, blocks and filters",
     "What does one pass keep, against its shape from scratch, and against other ways to a small network?",
-    (*controlled("sss-resnet20", "SSS", one_pass(ONE_PASS), tried=2), *others()), paper={"SSS": "SSS"},
+    (*controlled("sss-resnet20", "SSS", one_pass(ONE_PASS), tried=2), *others()), paper={"SSS": "SSS"}, differs={"SSS": "blocks alone"},
 )  # fmt: skip
 SSS_RESNEXT = Table(
     "sss-resnext20", "SSS on CIFAR-10: ResNeXt-20, conv groups",

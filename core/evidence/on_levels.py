@@ -28,7 +28,6 @@ CHANNELS = Table(
     "nested-channels", "NestedNet: channels of ResNet-20 at half width, CIFAR-10",
     "Does a level of half of the weights cost accuracy against a network of its own?",
     tuple(nested("nested-channels", "channels", settings("nested-resnet20-channels", epochs=8))),
-    pairs={("level 0", "L1-norm filters"): (ONE, "NestedNet channels 2x", "Filter pruning (Li 2x)")},
 )  # fmt: skip
 FOUR = Table(
     "nested-four-levels", "NestedNet: four levels of WRN-14-2, CIFAR-100",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.evidence.counting import Row, epochs_of, recorded, summary
-from core.evidence.findings import findings, paper_beside
+from core.evidence.findings import findings, paper_beside, quoted
 from core.evidence.glance import table_of_all
 from core.evidence.tables import TABLES
 from core.evidence.wanted import METHOD, Table, Wanted
@@ -59,7 +59,7 @@ def _cells(table: Table, line: Mapping[str, Any]) -> dict[str, str]:
         "accuracy": _percent((1 - accuracy[0], accuracy[1]) if table.error else accuracy, 2),
         "difference": _points(line["difference"], table.error),
         "macs": _percent(macs), "params": _percent(line["params"]),
-        "paper": f"{paper.error} % at {100 * paper.macs_left:.1f} %" if paper else "",
+        "paper": quoted(table, line["point"], paper) if paper else "",
         "speed": _times(line["speed"]), "removal": _removal(line),
     }  # fmt: skip
 
@@ -102,7 +102,7 @@ def conditions(table: Table, rows: Mapping[str, Row]) -> str:
     each = lambda key: ", ".join(sorted({str(one[key]) for one in told if key in one}))  # noqa: E731
     return (
         f"Mean ± sample standard deviation over seeds {', '.join(map(str, seeds))} ({len(rows)} of {len(table.by_name)} runs are there); "
-        f"{', '.join(map(str, epochs))} epochs a run{_choice(table, there)}; {each('cpu')}, {each('precision')}, torch {each('torch')}."
+        f"{', '.join(map(str, epochs))} epochs a run{_choice(table, there)}; {each('cpu')}, trained in {each('precision')}, torch {each('torch')}{_timing(rows)}."
     )
 
 
@@ -120,3 +120,13 @@ def _choice(table: Table, there: Sequence[Wanted]) -> str:
     counts = [f"{count} ({'; '.join(points)})" for count, points in sorted(by_count.items(), reverse=True) if count > 1]
     rest = f"; one setting each of {', '.join(by_count[1])}" if 1 in by_count else ""
     return f"; settings chosen {table.chosen} among {' and '.join(counts)}{rest}"
+
+
+def _timing(rows: Mapping[str, Row]) -> str:
+    """Under what the measured speeds were taken, where there are any."""
+    speeds = [row["speed"] for row in rows.values() if row.get("speed")]
+    if not speeds:
+        return ""
+    each = {key: ", ".join(sorted({str(one[key]) for one in speeds})) for key in ("precision", "batch", "threads")}
+    threads = "one thread" if each["threads"] == "1" else f"{each['threads']} threads"
+    return f"; speeds: whole network, {each['precision']}, batch {each['batch']}, {threads}, dense and compact in interleaved pairs"

@@ -54,16 +54,16 @@ def _marks(rows: Sequence[Standing], role: str, lower: float) -> dict[str, Any]:
     return {
         "type": "scatter", "mode": "markers", "name": f"against {NAMES[role]}", "y": [y for y, _, _ in here],
         "x": [round(100 * difference[0], 2) for _, _, difference in here],
-        "error_x": {"type": "data", "array": [round(100 * interval(d), 2) for _, _, d in here], "color": colour, "thickness": 1.6, "width": 5},
+        "error_x": {"type": "data", "array": [interval(d) for _, _, d in here], "color": colour, "thickness": 2, "width": 0},
         "marker": {"size": 11, "color": colour, "symbol": [symbol if d[1] is not None else f"{symbol}-open" for _, _, d in here]}, "customdata": [[point, difference[2]] for _, point, difference in here],
         "hovertemplate": "%{customdata[0]} against " + NAMES[role] + ": %{x:+.2f} points, n = %{customdata[1]}<extra></extra>",
     }  # fmt: skip
 
 
-def interval(difference: Difference) -> float:
-    """Half of the 95 % interval of a mean of pairs (Student's t); 0 of one pair, which has none."""
+def interval(difference: Difference) -> float | None:
+    """Half of the 95 % interval of a mean of pairs (Student's t), in points; none of one pair."""
     _, deviation, n = difference
-    return 0.0 if deviation is None else half_width(deviation, n)
+    return None if deviation is None else round(100 * half_width(deviation, n), 2)
 
 
 def height_of(rows: Sequence[Standing]) -> int:

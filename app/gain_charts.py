@@ -21,7 +21,7 @@ def gain_chart(gains: Sequence[Gain]) -> Spec:
     rows = list(range(len(gains)))
     ours = {
         "type": "scatter", "mode": "markers", "name": "here", "y": rows, "x": [round(100 * one.ours[0], 2) for one in gains],
-        "error_x": {"type": "data", "array": [round(100 * interval(one.ours), 2) for one in gains], "color": SOFT, "thickness": 1.6, "width": 5},
+        "error_x": {"type": "data", "array": [interval(one.ours) for one in gains], "color": SOFT, "thickness": 2, "width": 0},
         "marker": {"size": 12, "color": LEAF, "symbol": ["circle-open" if one.ours[1] is None else "circle" for one in gains]}, "customdata": [[_name(one), one.ours[2]] for one in gains],
         "hovertemplate": "%{customdata[0]}: %{x:+.2f} points, n = %{customdata[1]}<extra></extra>",
     }  # fmt: skip

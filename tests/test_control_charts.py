@@ -16,7 +16,7 @@ ROWS = [
 def test_a_row_a_point_and_a_mark_a_control_beside_one_another():
     spec = control_charts.control_chart(ROWS)
     dense, scratch = go.Figure({"data": spec["data"], "layout": spec["layout"]}).data
-    assert dense.x == (-0.06, 0.12) and dense.error_x.array == (0.12, 0.0) and scratch.x == (0.01,)
+    assert dense.x == (-0.06, 0.12) and dense.error_x.array == (0.12, None) and scratch.x == (0.01,)
     assert dense.y == pytest.approx((-0.11, 0.89)) and scratch.y == pytest.approx((0.11,)), (
         "marks of a point do not hide one another"
     )

@@ -58,7 +58,7 @@ def test_gains_are_a_row_each_with_the_papers_hollow_beside():
     ours, theirs = figure.data
     assert (
         ours.x == (2.1, -1.0, -3.0)
-        and ours.error_x.array == (0.99, 4.97, 0.0)
+        and ours.error_x.array == (0.99, 4.97, None)
         and ours.marker.symbol[-1] == "circle-open"
     )
     assert theirs.x == (0.3, -1.0) and theirs.y == (0, 2) and theirs.marker.symbol == "diamond-open"

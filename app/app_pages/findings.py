@@ -19,6 +19,9 @@ from core.evidence.tables import TABLES
 from core.evidence.wanted import METHOD, Table
 
 
+BARS = "Bars: 95 % interval of the mean of the pairs; a difference whose interval holds zero is called none; hollow: one seed."
+
+
 def tables_of(network: str, dataset: str) -> list[Table]:
     """The tables that have rows of a method on that network and data set."""
     return [
@@ -46,7 +49,7 @@ def _against_controls(table: Table, rows: Sequence[Standing]) -> None:
     about = f"{table.title}. {_told(table.name)[2]}"
     parts.chart(
         "Against its controls", control_chart(rows), controls_frame(rows), key=f"controls-{table.name}", height=height_of(rows),
-        note=f"{table.title}. Bars: 95 % interval of the mean of the pairs; a difference whose interval holds zero is called none; hollow: one seed.", conditions=lambda: about,
+        note=f"{table.title}. {BARS}", conditions=lambda: about,
     )  # fmt: skip
 
 
@@ -89,7 +92,7 @@ def what_nesting_gains() -> None:
         ])  # fmt: skip
         parts.chart(
             table.asks, gain_charts.gain_chart(found), frame, key=f"gains-{name}", height=gain_charts.height_of(found),
-            note=table.title, conditions=lambda: f"{table.title}. {said_of}",
+            note=f"{table.title}. {BARS}", conditions=lambda: f"{table.title}. {said_of}",
         )  # fmt: skip
     with theme.card("What it shows", "Seeds are paired; a difference whose 95 % interval (paired t) holds zero is called none.", key="gains-words"):  # fmt: skip
         _sentences(name)

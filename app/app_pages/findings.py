@@ -18,7 +18,6 @@ from core.evidence.rendering import conditions
 from core.evidence.tables import TABLES
 from core.evidence.wanted import METHOD, Table
 
-
 BARS = "Bars: 95 % interval of the mean of the pairs; a difference whose interval holds zero is called none; hollow: one seed."
 
 

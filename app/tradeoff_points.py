@@ -101,14 +101,21 @@ def _points_of(rows: list[Run], paths: Counter[str], tried: Mapping[str, int]) -
     alone = config["phases"][-1].get("alone")
     if role == "level alone" and alone is not None:
         label = f"level {alone} alone"
+    counted = _counted(config, results)
     return [{
         "key": rows[0].id, "label": label, "path": family if strengths else None, "strength": max(strengths.values(), default=None),
-        "method": _look(role, config), "level": alone, **about, "comparable": True,
+        "method": _look(role, config), "level": alone, **about, "comparable": True, "counted": counted,
         **_spans("accuracy", [final_accuracy(r["accuracy"]) for r in results]),
-        **_spans("macs", [_left(r["macs_per_image"]) for r in results]), **_spans("params", [_left(r["params"]) for r in results]),
+        **_spans("macs", [_left(r["conv_macs" if counted == "conv_macs" else "macs_per_image"]) for r in results]), **_spans("params", [_left(r["params"]) for r in results]),
         **_speeds([r.get("speed") for r in results]),
         "certificate": sentences.listing(sorted({r["certificate"]["verdict"] for r in results})),
     }]  # fmt: skip
+
+
+def _counted(config: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
+    """What MACs are counted of: convolutions where the paper of that network does and all of these runs kept it, else all layers."""
+    of_paper = any(point.counted == "conv MACs" for point in points_beside(config["network"], config["dataset"]))
+    return "conv_macs" if of_paper and all("conv_macs" in result for result in results) else "macs"
 
 
 def _look(role: str, config: Mapping[str, Any]) -> str:
@@ -275,8 +282,8 @@ def one_place(table: pd.DataFrame) -> tuple[Any, ...] | None:
 
 
 def of_one_count(table: pd.DataFrame) -> pd.DataFrame:
-    """The points with those off the frontier that count the MACs of convolutions, where one's own runs count those of all layers."""
-    if "counted" not in table or not (table["source"] == "ours").any():
+    """The points, with those that count the MACs of convolutions off the frontier where a run of one's own has those of all layers alone."""
+    if "counted" not in table or not ((table["source"] == "ours") & (table["counted"] != "conv_macs")).any():
         return table
     return table.assign(comparable=table["comparable"].astype(bool) & (table["counted"] != "conv_macs"))
 

@@ -75,6 +75,7 @@ def document_of(row: Run) -> dict[str, Any]:
     keys = (
         "macs",
         "macs_per_image",
+        "conv_macs",
         "params",
         "survival",
         "removed",

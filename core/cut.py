@@ -163,6 +163,7 @@ def counts(done: Cut) -> dict[str, Any]:
     return {
         "macs": {name: c.macs for name, c in pair},
         "macs_per_image": {name: c.macs_per_image for name, c in pair},
+        "conv_macs": {name: c.conv_macs for name, c in pair},
         "params": {name: c.params for name, c in pair},
         "uncounted": sorted({what for _, c in pair for what in c.uncounted}),
         "removed": done.plan.counts(),

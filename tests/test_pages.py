@@ -494,7 +494,7 @@ def test_augmentation_in_the_form_is_the_data_sets_own_until_it_is_changed(runs,
 
 
 def test_a_finished_run_of_a_paper_stands_beside_its_rows(runs, run_state):
-    from app.app_pages.beside_paper import side_by_side
+    from app.app_pages.beside_paper import counted_as, side_by_side
     from core.papers import published
 
     run = run_state("finished")
@@ -508,6 +508,10 @@ def test_a_finished_run_of_a_paper_stands_beside_its_rows(runs, run_state):
         9.15,
     ]
     assert table["MACs left"][0] == row.result["macs_per_image"]["compact"] / row.result["macs_per_image"]["dense"]
+    of_lenet = published("ssl-lenet-table1", "lenet", "mnist")
+    assert counted_as(of_lenet, row.result | {"conv_macs": {"dense": 10, "compact": 2}}) == {"dense": 10, "compact": 2}
+    old = {key: value for key, value in row.result.items() if key != "conv_macs"}
+    assert counted_as(of_lenet, old) is None, "all layers are not what the paper counts"
     for name in ("live", "take_away"):
         said = words(page(name, run))
         assert (

@@ -23,7 +23,7 @@ def test_macs_of_each_layer_are_those_counted_by_hand():
     assert found.macs == found.macs_per_image == first + second + third
     assert [layer.out_shape for layer in found.layers] == [[1, 6, 11, 12], [1, 4, 5, 6], [1, 7]]
     assert [layer.params for layer in found.layers] == [168, 40, 847] and found.params == 1055
-    assert found.uncounted == ["relu"]
+    assert found.uncounted == ["relu"] and found.conv_macs == first + second
 
 
 def test_resnet20_has_its_published_size():

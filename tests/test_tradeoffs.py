@@ -97,6 +97,24 @@ def test_what_a_point_cost_counts_all_phases_and_every_setting_that_was_tried():
     assert set(table["epochs"]) == {sum(phase["epochs"] for phase in one["phases"])}
 
 
+def test_runs_of_a_network_whose_paper_counts_convolutions_count_these_and_older_runs_keep_others_off_the_frontier():
+    lenet = config("ssl-lenet-table1")
+    counts = {"conv_macs": {"dense": 50, "compact": 5}}
+    kept, old = run("k", lenet, result=result(0.99, 0.2, **counts)), run("o", lenet, result=result(0.98, 0.3))
+    (new,) = tradeoff_points.own_points([kept]).to_dict("records")
+    assert (new["macs"], new["counted"]) == (0.1, "conv_macs")
+    recorded = tradeoff_points.evidence_points()
+    recorded = recorded[(recorded["network"] == "lenet") & (recorded["dataset"] == "mnist")]
+    alike = tradeoff_points.of_one_count(pd.concat([tradeoff_points.own_points([kept]), recorded]))
+    assert alike["comparable"].all(), "the same is counted"
+    mixed = tradeoff_points.of_one_count(pd.concat([tradeoff_points.own_points([old]), recorded]))
+    assert list(mixed[mixed["comparable"]]["key"]) == ["o"]
+    assert (
+        tradeoff_points.own_points([run("d", config("digits-sss"), result=result(0.9, 0.5, **counts))])["counted"][0]
+        == "macs"
+    )
+
+
 def test_seeds_are_one_point_with_its_range_and_a_single_run_has_the_quartiles_of_its_speed():
     settings = config("digits-sss")
     runs = [run(f"s{seed}", settings, seed=seed, result=result(0.9 + 0.01 * seed, 0.5)) for seed in range(3)]

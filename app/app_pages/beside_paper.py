@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pandas as pd
 import streamlit as st
 
@@ -32,10 +34,10 @@ def beside_paper(row: Run) -> None:
 def side_by_side(row: Run, points: list[Point]) -> pd.DataFrame:
     """This run first, then the paper's rows: what, test error in percent, fraction of the MACs left, where it is from."""
     result = row.result or {}
-    macs = result["macs_per_image"]
+    macs = counted_as(points, result)
     ours = {
         "what": f"this run ({row.role})" if row.role != "method" else "this run",
-        "test error": 100 * (1 - final_accuracy(result["accuracy"])), "MACs left": macs["compact"] / macs["dense"],
+        "test error": 100 * (1 - final_accuracy(result["accuracy"])), "MACs left": macs["compact"] / macs["dense"] if macs else None,
         "where": "here, one seed", "certainty": "measured", "note": f"removal: {result['certificate']['verdict']}",
     }  # fmt: skip
     theirs = [
@@ -48,9 +50,18 @@ def side_by_side(row: Run, points: list[Point]) -> pd.DataFrame:
     return pd.DataFrame([ours, *theirs])
 
 
+def counted_as(points: list[Point], result: dict[str, Any]) -> dict[str, int] | None:
+    """Dense and compact MACs as the paper counts them: of convolutions, or of all layers. None where the run, of before, did not keep these."""
+    if any(point.counted == "conv MACs" for point in points):
+        return result.get("conv_macs")
+    return cast(dict[str, int], result["macs_per_image"])
+
+
 def _sentence(table: pd.DataFrame) -> str:
     """The run beside the paper's row that is nearest in MACs."""
     ours, theirs = table.iloc[0], table.iloc[1:]
+    if pd.isna(ours["MACs left"]):
+        return f"This run errs on {sentences.percent(ours['test error'] / 100, 2)}; it did not keep the MACs of its convolutions, which the paper counts."
     near = theirs.loc[(theirs["MACs left"] - ours["MACs left"]).abs().idxmin()]
     return (
         f"This run errs on {sentences.percent(ours['test error'] / 100, 2)} with {sentences.percent(ours['MACs left'])} of the MACs; "

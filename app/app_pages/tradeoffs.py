@@ -207,15 +207,11 @@ def _conditions(table: pd.DataFrame, axis: str, place: tuple[Any, ...] | None) -
         "Thin lines: strengths of one family, or levels of one network, core first; points of different methods are never joined."
     )
     if axis == "macs" and "counted" in table and (table["counted"] == "conv_macs").any():
-        mixed = (table["source"] == "ours").any()
-        words.append(
-            "Recorded points count the MACs of convolutions, as the paper does"
-            + (
-                "; one's own runs those of all layers, so recorded ones stand here, not on the frontier."
-                if mixed
-                else "."
-            )
+        mixed = ((table["source"] == "ours") & (table["counted"] != "conv_macs")).any()
+        of_before = (
+            "; some runs of one's own kept those of all layers alone, so the others stand here, not on the frontier"
         )
+        words.append(f"MACs are those of convolutions, as the paper counts them{of_before if mixed else ''}.")
     missing = int(table[axis].isna().sum()) if axis in table else len(table)
     if missing:
         words.append(

@@ -113,6 +113,5 @@ def _conv_macs(folder: RunFolder, config: RunConfig) -> dict[str, int]:
     dense = build(config.network, num_classes=classes, in_channels=shape[0], image_size=shape[1])
     found = {}
     for name, network in (("conv_macs", load(folder.compact)), ("conv_macs_dense", dense)):
-        layers = cost(network.eval(), torch.zeros(1, *shape)).layers
-        found[name] = sum(layer.macs for layer in layers if len(layer.out_shape) == 4)
+        found[name] = cost(network.eval(), torch.zeros(1, *shape)).conv_macs
     return found

@@ -50,6 +50,11 @@ class Cost(BaseModel):
     layers: list[LayerCost]
     uncounted: list[str]
 
+    @property
+    def conv_macs(self) -> int:
+        """Those of layers of feature maps, at batch 1: what SSL's tables 1 to 3 count (Wen et al., 2016)."""
+        return sum(layer.macs for layer in self.layers if len(layer.out_shape) == 4)
+
 
 class Counter(TorchDispatchMode):
     """Counts every product that runs, for the module that is running."""

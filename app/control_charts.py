@@ -21,15 +21,13 @@ from app.components.figure_parts import (
     titled_axis,
 )
 from core.evidence.counting import Difference, judged
+from core.evidence.findings import AGAINST
 from core.evidence.glance import CONTROLS, Standing
 from core.evidence.wanted import ALONE, DENSE, SCRATCH, SHUFFLED
 from core.intervals import half_width
 
 LOOKS = {DENSE: (WOOD, "square"), SCRATCH: (SOFT, "x"), SHUFFLED: (ROSE, "diamond"), ALONE: (BLUE, "circle")}
 NAMES = {DENSE: "dense, trained equally long", SCRATCH: "same shape from scratch", SHUFFLED: "random mask", ALONE: "a network of its own"}  # fmt: skip
-LONG = {
-    DENSE: "the dense network trained equally long", SCRATCH: "the same shape from scratch", SHUFFLED: "a random mask", ALONE: "networks of their own",
-}  # fmt: skip
 VERDICTS = {1: "better", -1: "worse", 0: "not clear", None: "of one seed, not judged"}
 APART = 0.22  # rows, between the marks of one point
 
@@ -78,7 +76,7 @@ def controls_sentence(rows: Sequence[Standing]) -> str:
         marks = [judged(row.against[role]) for row in rows if role in row.against]
         if marks:
             told = ", ".join(f"{marks.count(mark)} {word}" for mark, word in VERDICTS.items() if mark in marks)
-            said.append(f"Against {LONG[role]}: {told}.")
+            said.append(f"Against {AGAINST[role]}: {told}.")
     return " ".join(said)
 
 

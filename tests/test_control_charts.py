@@ -28,10 +28,10 @@ def test_a_row_a_point_and_a_mark_a_control_beside_one_another():
 def test_the_sentence_counts_what_is_beyond_the_spread_and_does_not_judge_one_seed():
     assert control_charts.controls_sentence(ROWS) == (
         "Against the dense network trained equally long: 1 not clear, 1 of one seed, not judged. "
-        "Against the same shape from scratch: 1 not clear."
+        "Against its shape from scratch: 1 not clear."
     )
     better = [Standing("t", "row", 3, "", {SHUFFLED: (0.03, 0.01, 3)})]
-    assert control_charts.controls_sentence(better) == "Against a random mask: 1 better."
+    assert control_charts.controls_sentence(better) == "Against a random mask of its shape: 1 better."
 
 
 def test_the_table_has_a_line_a_point_and_control():

@@ -125,7 +125,7 @@ def network(
         weakest = min(view["stages"], key=lambda stage: _share(view, stage, epoch))
         first = f"{total - kept:,} of {_units(view, total)} died by epoch {epoch}"
         if len(view["stages"]) > 1 and _share(view, weakest, epoch) < 1:
-            first += f", most of them in {weakest['name']}"
+            first += f", {weakest['name']} is the thinnest with {percent(_share(view, weakest, epoch))} alive"
     else:
         first = f"Nothing has died by epoch {epoch}" if epoch else "Before training everything is alive"
     details = []
@@ -210,7 +210,7 @@ def survival(frame: pd.DataFrame, names: Mapping[str, str] | None = None) -> str
         verb = "is" if len(dead) == 1 else "are"
         tail = f"; of the rest {thinnest}" if float(living.min()) < 1 else ""
         return f"{listing(dead)} {verb} dead by epoch {epoch}{tail}."
-    return f"Nothing is dead at epoch {epoch}; {thinnest}."
+    return f"No layer has lost everything by epoch {epoch}; {thinnest}."
 
 
 def factors(frame: pd.DataFrame, site: str | None = None, noun: str = "factor") -> str:

@@ -104,7 +104,7 @@ def caveats(points: Sequence[Point]) -> list[str]:
     told = [UNKNOWN[paper] for paper in dict.fromkeys(point.paper for point in points)]
     counted = {point.counted for point in points}
     if "conv MACs" in counted:
-        told.append("The paper's MACs are those of the convolutions alone; a run's are those of the whole network.")
+        told.append("The paper's MACs are those of the convolutions alone, not of the whole network.")
     if "weights" in counted:
         told.append("The paper's column counts weights, which in this network are its MACs.")
     if "parameters" in counted:

@@ -260,6 +260,15 @@ def test_the_network_sentence_counts_dead_blocks_and_dates_the_last_death():
     assert sentences.network(_view([[16, 16, 15]], "none")) == "1 of 16 filters died by epoch 2."
 
 
+def test_the_network_sentence_names_the_thinnest_stage_not_the_one_that_lost_most():
+    view = _view([[16, 16, 8]], "none")
+    wide = _view([[64, 64, 40]], "none")["stages"][0]["blocks"][0]
+    wide["convs"] = [{"path": "t.c", "site": "t", "total": 64, "macs": 1, "params": 1}]
+    view["stages"].append({"name": "Stage 2", "path": "t", "blocks": [wide]})
+    view["alive"]["t"] = [64, 64, 40]  # 24 lost, of Stage 1 only 8
+    assert sentences.network(view) == "32 of 80 filters died by epoch 2, Stage 1 is the thinnest with 50 % alive."
+
+
 def test_the_speed_sentence_names_everything_a_claim_needs():
     result = {
         "measured": 1.62,

@@ -1,6 +1,7 @@
 """Every page in every state, without a browser."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -500,9 +501,10 @@ def test_a_finished_run_of_a_paper_stands_beside_its_rows(runs, run_state):
     run = run_state("finished")
     with runs._write() as session:
         row = session.get_one(Run, run)
-        row.preset, row.config = "sss-resnet20-c10", row.config | {"dataset": "cifar10"}
+        row.preset = "sss-resnet20-c10"
+        row.config = row.config | {"dataset": "cifar10", "preset": row.preset}
     row = runs.get(run)
-    table = side_by_side(row, published(row.preset, "resnet20", "cifar10"))
+    table = side_by_side(row.result, published(row.preset, "resnet20", "cifar10"))
     assert list(table["what"]) == ["this run", "SSS: baseline", "SSS: SSS"] and list(table["test error"])[1:] == [
         7.47,
         9.15,
@@ -520,6 +522,15 @@ def test_a_finished_run_of_a_paper_stands_beside_its_rows(runs, run_state):
             and "strengths for CIFAR are not published" in said
         ), name
     assert "nearest of the paper" not in words(page("live", run_state("finished")))
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_recorded_run_of_a_paper_stands_beside_its_rows_and_says_what_was_measured_at_its_end():
+    said = words(page("live", "mnist-filters"))
+    assert re.search(r"This run errs on 0\.\d\d % with \d+ % of the MACs of convolutions", said)
+    assert "Not measured yet" not in said and "Of the finished network" in said
+    assert "Nothing yet" not in said and "No layer or block died as a whole" in said
+    assert "This run errs on" in words(page("take_away", "mnist-shapes"))
 
 
 def test_a_sweep_is_a_path_on_the_trade_offs_and_its_controls_are_not(runs, run_state):

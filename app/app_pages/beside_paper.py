@@ -8,35 +8,37 @@ import pandas as pd
 import streamlit as st
 
 from app import sentences, theme
-from app.runs import final_accuracy
+from app.runs import RunView, final_accuracy
 from core.papers import Point, caveats, published
 from core.runs.tables import Run
 
 
-def beside_paper(row: Run) -> None:
-    """The card; nothing for other presets, or before the run is finished."""
-    points = published(row.preset, row.config["network"], row.config["dataset"])
-    if not points or row.state != "finished" or not row.result:
+def beside_paper(row: Run | None, view: RunView) -> None:
+    """The card of a finished run, of the store or one that comes with the program; nothing for other presets, or before it is finished."""
+    config = row.config if row is not None else view.started.get("config")
+    if view.result is None or config is None or (row is not None and row.state != "finished"):
         return
-    table = side_by_side(row, points)
-    with theme.card("Beside the paper", _sentence(table), key="beside-paper"):
+    points = published(config["preset"], config["network"], config["dataset"])
+    if not points:
+        return
+    table = side_by_side(view.result, points, row.role if row is not None else "method")
+    with theme.card("Beside the paper", _sentence(table, _macs(points)), key="beside-paper"):
         st.dataframe(
             table, hide_index=True, key="beside-paper-table",
             column_config={
                 "test error": st.column_config.NumberColumn(format="%.2f %%"),
-                "MACs left": st.column_config.NumberColumn(format="percent"),
+                "MACs left": st.column_config.NumberColumn(f"{_macs(points)} left", format="percent"),
             },
         )  # fmt: skip
         for line in [*dict.fromkeys(point.source for point in points), *caveats(points)]:
             st.caption(line)
 
 
-def side_by_side(row: Run, points: list[Point]) -> pd.DataFrame:
+def side_by_side(result: dict[str, Any], points: list[Point], role: str = "method") -> pd.DataFrame:
     """This run first, then the paper's rows: what, test error in percent, fraction of the MACs left, where it is from."""
-    result = row.result or {}
     macs = counted_as(points, result)
     ours = {
-        "what": f"this run ({row.role})" if row.role != "method" else "this run",
+        "what": f"this run ({role})" if role != "method" else "this run",
         "test error": 100 * (1 - final_accuracy(result["accuracy"])), "MACs left": macs["compact"] / macs["dense"] if macs else None,
         "where": "here, one seed", "certainty": "measured", "note": f"removal: {result['certificate']['verdict']}",
     }  # fmt: skip
@@ -50,6 +52,11 @@ def side_by_side(row: Run, points: list[Point]) -> pd.DataFrame:
     return pd.DataFrame([ours, *theirs])
 
 
+def _macs(points: list[Point]) -> str:
+    """What the paper counts, in words."""
+    return "MACs of convolutions" if any(point.counted == "conv MACs" for point in points) else "MACs"
+
+
 def counted_as(points: list[Point], result: dict[str, Any]) -> dict[str, int] | None:
     """Dense and compact MACs as the paper counts them: of convolutions, or of all layers. None where the run, of before, did not keep these."""
     if any(point.counted == "conv MACs" for point in points):
@@ -57,13 +64,13 @@ def counted_as(points: list[Point], result: dict[str, Any]) -> dict[str, int] | 
     return cast(dict[str, int], result["macs_per_image"])
 
 
-def _sentence(table: pd.DataFrame) -> str:
-    """The run beside the paper's row that is nearest in MACs."""
+def _sentence(table: pd.DataFrame, macs: str) -> str:
+    """The run beside the paper's row that is nearest in `macs`."""
     ours, theirs = table.iloc[0], table.iloc[1:]
     if pd.isna(ours["MACs left"]):
         return f"This run errs on {sentences.percent(ours['test error'] / 100, 2)}; it did not keep the MACs of its convolutions, which the paper counts."
     near = theirs.loc[(theirs["MACs left"] - ours["MACs left"]).abs().idxmin()]
     return (
-        f"This run errs on {sentences.percent(ours['test error'] / 100, 2)} with {sentences.percent(ours['MACs left'])} of the MACs; "
+        f"This run errs on {sentences.percent(ours['test error'] / 100, 2)} with {sentences.percent(ours['MACs left'])} of the {macs}; "
         f"nearest of the paper's rows is {near['what'].partition(': ')[2]}, {sentences.percent(near['test error'] / 100, 2)} with {sentences.percent(near['MACs left'])}."
     )

@@ -91,13 +91,13 @@ def _watch(run: str) -> None:
         parts.tree(view, key=f"tree-{run}", follow=True)
     if row is not None:
         _controls(row, view)
-        beside_paper(row)
         if nested_phase(row.config) is not None:
             st.page_link(
                 st.session_state["pages"]["levels"],
                 label="Networks inside one another: see its levels",
                 icon=":material/layers:",
             )
+    beside_paper(row, view)
     if view.started and view.epochs:
         figures(view)
     elif is_living(row):

@@ -91,16 +91,26 @@ def _speed(view: RunView) -> None:
 
 
 def _no_speed(view: RunView) -> None:
-    sentence = "Not measured yet: Measure speed does it at once, without waiting for the end."
-    with theme.card("Speed if it were cut now", sentence, key="no-speed"):
-        st.caption("Training pauses for about a second meanwhile, so that neither spoils the other.")
+    """Nothing measured while it trained: what may be done, or what was measured at the end."""
+    if view.result is None:
+        sentence = "Not measured yet: Measure speed does it at once, without waiting for the end."
+        note = "Training pauses for about a second meanwhile, so that neither spoils the other."
+    else:
+        measured = view.measured()
+        sentence = sentences.speed(measured)
+        note = "Of the finished network; while it trained nobody asked." if measured else "The Speed page measures it."
+    with theme.card("Speed if it were cut now" if view.result is None else "Speed after the cut", sentence, key="no-speed"):
+        st.caption(note)
 
 
 def _log(view: RunView) -> None:
     """What happened, newest first."""
-    told = (
-        f"{sentences.plural(len(view.log), 'event')} so far, newest first." if view.log else "Nothing has happened yet."
-    )
+    if view.log:
+        told = f"{sentences.plural(len(view.log), 'event')} so far, newest first."
+    elif view.result is None:
+        told = "Nothing yet: a layer or block that dies as a whole or comes back, a moved strength and a pause are told here."
+    else:
+        told = "No layer or block died as a whole or came back, and nobody moved a strength or paused it."
     with theme.card("Event log", told, key="log"):
         if view.log:
             rows = [{"epoch": e["epoch"], "step": e["step"], "what": _words(e)} for e in reversed(view.log[-200:])]

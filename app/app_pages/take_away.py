@@ -60,8 +60,7 @@ def page() -> None:
             forms(view)
         _figures(view)
         _folder(view)
-    if row is not None:
-        beside_paper(row)
+    beside_paper(row, view)
     glossary_row("compact", "certificate", "exact", "MAC", "parameter", "epoch")
 
 

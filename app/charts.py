@@ -197,6 +197,17 @@ def _deaths(survival: pd.DataFrame) -> tuple[list[tuple[int, str]], list[tuple[i
     return good, passing
 
 
+def together(marks: Sequence[tuple[int, str]], rows: int) -> list[str]:
+    """Labels of marks in order of their row, of `rows`: marks too near one another for a label each have one, at the last of them."""
+    texts, group = [], []
+    for i, (row, name) in enumerate(marks):
+        group.append(name)
+        last = i + 1 == len(marks) or marks[i + 1][0] - row > 0.3 * rows
+        texts.append(sentences.listing(group) if last else "")
+        group = [] if last else group
+    return texts
+
+
 def factor_streams(
     frame: pd.DataFrame,
     site: str | None = None,
@@ -248,19 +259,16 @@ def factor_streams(
             "hovertemplate": f"%{{y}} of {total} exactly 0 at epoch %{{x}}<extra></extra>",
         }
     )  # fmt: skip
-    born = [
-        (int((values[unit] == 0).to_numpy().argmax()), unit)
-        for unit in values
-        if len(values) and values[unit].iloc[-1] == 0
-    ]
+    born = [(sentences.zero_since(values[unit]), unit) for unit in values if len(values) and values[unit].iloc[-1] == 0]
     born = sorted(born, key=lambda pair: pair[0])[:200]
     data.append(
         {
             "type": "scatter", "mode": "markers+text" if few else "markers", "yaxis": "y2",
             "x": [int(values.index[row]) for row, _ in born], "y": list(range(1, len(born) + 1)),
-            "text": [names.get(str(unit), str(unit)) for _, unit in born], "textposition": "middle left", "textfont": {"size": 11},
-            "marker": {"symbol": "x", "size": 6, "color": DYING}, "customdata": [str(unit) for _, unit in born],
-            "hovertemplate": "%{text} became exactly 0 at epoch %{x}<extra></extra>",
+            "text": together([(row, names.get(str(unit), str(unit))) for row, unit in born], len(values)) if few else None,
+            "textposition": "top left", "textfont": {"size": 11}, "cliponaxis": False, "marker": {"symbol": "x", "size": 6, "color": DYING},
+            "hovertext": [names.get(str(unit), str(unit)) for _, unit in born], "customdata": [str(unit) for _, unit in born],
+            "hovertemplate": "%{hovertext} exactly 0 from epoch %{x} on<extra></extra>",
         }
     )  # fmt: skip
     if len(values):

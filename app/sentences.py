@@ -213,6 +213,12 @@ def survival(frame: pd.DataFrame, names: Mapping[str, str] | None = None) -> str
     return f"No layer has lost everything by epoch {epoch}; {thinnest}."
 
 
+def zero_since(values: pd.Series) -> int:
+    """The row from which on all values are exactly zero; the number of rows where the last is not."""
+    living = (values != 0).to_numpy().nonzero()[0]
+    return int(living[-1]) + 1 if len(living) else 0
+
+
 def factors(frame: pd.DataFrame, site: str | None = None, noun: str = "factor") -> str:
     """Of epochs x units of scaling factors or norms: how many are exactly zero, since when."""
     where = f" of {site}" if site else ""
@@ -224,7 +230,7 @@ def factors(frame: pd.DataFrame, site: str | None = None, noun: str = "factor") 
     if zero == 0:
         low = float(values.iloc[-1].min())
         return f"No {noun}{where} is exactly zero at epoch {epoch}; the smallest of {total} is {low:.2g}."
-    born = values.index[(values == 0).any(axis=1)][0]
+    born = values.index[min(zero_since(values[unit]) for unit in values if values[unit].iloc[-1] == 0)]
     verb = "is" if zero == 1 else "are"
     since = f", the first since epoch {born}" if born != epoch else ""
     return f"{zero} of {plural(total, noun)}{where} {verb} exactly zero at epoch {epoch}{since}."

@@ -172,6 +172,15 @@ def test_a_long_run_is_thinned_and_keeps_its_newest_epoch():
     assert any("48 of 512" in note["text"] for note in spec["layout"]["annotations"])
 
 
+def test_a_factor_that_came_back_is_dead_from_its_last_death_on_and_near_deaths_share_a_label():
+    frame = pd.DataFrame({"a": [1, 0, 0.5, 0, 0.2, 0, 0, 0, 0, 0], "b": [1] * 6 + [0] * 4, "c": [1] * 10})
+    spec = charts.factor_streams(frame, "blocks")
+    marks = next(trace for trace in spec["data"] if trace.get("hovertext"))
+    assert marks["x"] == [5, 6] and marks["hovertext"] == ["a", "b"] and marks["text"] == ["", "a and b"]
+    assert spec["alt"] == "2 of 3 factors of blocks are exactly zero at epoch 9, the first since epoch 5."
+    assert charts.together([(5, "a"), (50, "b")], 100) == ["a", "b"]
+
+
 def test_what_is_drawn_of_a_long_run_stays_where_it_is_as_the_run_grows():
     table = pd.DataFrame({"epoch": range(401)})
     longer, before = (set(thinned(table.iloc[:n], 70)["epoch"]) for n in (401, 400))

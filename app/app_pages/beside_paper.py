@@ -10,6 +10,7 @@ import streamlit as st
 from app import sentences, theme
 from app.runs import RunView, final_accuracy
 from core.papers import Point, caveats, published
+from core.presets import preset
 from core.runs.tables import Run
 
 
@@ -30,8 +31,15 @@ def beside_paper(row: Run | None, view: RunView) -> None:
                 "MACs left": st.column_config.NumberColumn(f"{_macs(points)} left", format="percent"),
             },
         )  # fmt: skip
-        for line in [*dict.fromkeys(point.source for point in points), *caveats(points)]:
+        for line in [*_length(config), *dict.fromkeys(point.source for point in points), *caveats(points)]:
             st.caption(line)
+
+
+def _length(config: dict[str, Any]) -> list[str]:
+    """How long it trained, in one sentence, where that is not what its preset asks for."""
+    ran = sum(phase["epochs"] for phase in config["phases"])
+    asked = sum(phase.epochs for phase in preset(config["preset"]).config.phases)
+    return [f"This run trained {sentences.plural(ran, 'epoch')}; its preset asks for {asked}."] if ran != asked else []
 
 
 def side_by_side(result: dict[str, Any], points: list[Point], role: str = "method") -> pd.DataFrame:

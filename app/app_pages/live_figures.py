@@ -1,4 +1,5 @@
-"""The figures of the Live page: cards laid out two by two, only those that have something to say."""
+"""The figures of the Live page: cards laid out two by two, only those that have something to say; what is only words stands beside a figure
+that would be left alone, or in a row of its own."""
 
 from __future__ import annotations
 
@@ -26,11 +27,18 @@ def figures(view: RunView) -> None:
     cards: list[Callable[[RunView], None]] = [_accuracy, _survival if learning else _no_survival]
     cards += [_streams] if parts.selected_site(view) else []
     cards += [_blocks] if blocks else []
-    cards += [_speed if view.speeds else _no_speed, _log]
-    for i in range(0, len(cards), 2):
-        for column, card in zip(st.columns(2), cards[i : i + 2], strict=False):
+    cards += [_speed] if view.speeds else []
+    words: list[Callable[[RunView], None]] = [_log] if view.speeds else [_no_speed, _log]
+    rows = [[[card] for card in cards[i : i + 2]] for i in range(0, len(cards), 2)]
+    if len(rows[-1]) == 1:
+        rows[-1].append(words)
+    else:
+        rows.append([[card] for card in words])
+    for row in rows:
+        for column, stack in zip(st.columns(2), row, strict=False):
             with column:
-                card(view)
+                for card in stack:
+                    card(view)
 
 
 def _accuracy(view: RunView) -> None:
@@ -99,7 +107,9 @@ def _no_speed(view: RunView) -> None:
         measured = view.measured()
         sentence = sentences.speed(measured)
         note = "Of the finished network; while it trained nobody asked." if measured else "The Speed page measures it."
-    with theme.card("Speed if it were cut now" if view.result is None else "Speed after the cut", sentence, key="no-speed"):
+    with theme.card(
+        "Speed if it were cut now" if view.result is None else "Speed after the cut", sentence, key="no-speed"
+    ):
         st.caption(note)
 
 

@@ -533,6 +533,24 @@ def test_a_recorded_run_of_a_paper_stands_beside_its_rows_and_says_what_was_meas
     assert "This run errs on" in words(page("take_away", "mnist-shapes"))
 
 
+@pytest.mark.usefixtures("runs")
+def test_the_proof_names_what_went_with_what_died():
+    from core.structure import load
+
+    said = words(page("structure", "mnist-shapes"))
+    assert (
+        "**45 of 70 filters**. With that went 16 filter shapes, and what nothing reads any more: 1 filter and 186 neurons. MACs"
+        in said
+    )
+    wide = [
+        tuple(p.shape)
+        for p in load(ROOT / "assets/gallery/mnist-shapes/compact.safetensors").parameters()
+        if p.dim() > 1
+    ]
+    assert wide[0][0] == 20 - 19 and wide[-1][1] == 500 - 186, "18 died and one is unread; 186 neurons are"
+    assert "With that went" not in words(page("structure", "demo"))
+
+
 def test_a_sweep_is_a_path_on_the_trade_offs_and_its_controls_are_not(runs, run_state):
     from app.tradeoff_points import own_points
 

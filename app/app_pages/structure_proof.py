@@ -23,7 +23,7 @@ def proof(view: RunView) -> None:
         removed = removal(result)
         macs, params = result["macs_per_image"], result["params"]
         st.markdown(
-            f"Removed: **{removed}**. MACs {sentences.amount(macs['dense'])} → **{sentences.amount(macs['compact'])}**, "
+            f"Removed: **{removed}**.{also_gone(result)} MACs {sentences.amount(macs['dense'])} → **{sentences.amount(macs['compact'])}**, "
             f"parameters {sentences.amount(params['dense'])} → **{sentences.amount(params['compact'])}**. "
             + accuracies(result["accuracy"])
         )
@@ -47,6 +47,24 @@ def removal(result: dict[str, Any]) -> str:
         if words
         else "nothing"
     )
+
+
+def also_gone(result: dict[str, Any]) -> str:
+    """` With that went 16 filter shapes, and what nothing reads any more: 1 filter and 186 neurons.`; nothing where only what died left."""
+    unread: dict[str, int] = {}
+    for site in (result.get("why") or {"sites": []})["sites"]:
+        kind = site["site"].rpartition("/")[2]
+        unread[kind] = unread.get(kind, 0) + site["unread"]
+    cut = result["removed"]
+    channels = cut.get("channel", 0) - sum(unread.values())  # beyond those that read the unread units
+    slices = [
+        sentences.plural(n, noun) for noun, n in (("channel", channels), ("filter shape", cut.get("shape", 0))) if n > 0
+    ]
+    units = [sentences.plural(n, kind) for kind, n in unread.items() if n]
+    parts = ([sentences.listing(slices)] if slices else []) + (
+        ["what nothing reads any more: " + sentences.listing(units)] if units else []
+    )
+    return f" With that went {', and '.join(parts)}." if parts else ""
 
 
 def accuracies(accuracy: dict[str, float | None]) -> str:

@@ -19,7 +19,7 @@ from core.runs.recorded import is_recorded
 
 EPOCHS, RATE = "whatif-epochs", "whatif-lr"
 JOB, MEASURED, QUEUED = "whatif-test", "whatif-measured", "whatif-queued"
-HERE_ONLY = "The recorded demo is no run of yours: train it here first, or choose a run on the left."
+HERE_ONLY = "A recorded run is none of yours: train it here first, or choose one of your own on the left."
 
 
 def actions(run: str, crossed: Crossed) -> None:

@@ -197,6 +197,19 @@ def _deaths(survival: pd.DataFrame) -> tuple[list[tuple[int, str]], list[tuple[i
     return good, passing
 
 
+def log_ticks(drawn: Any) -> dict[str, Any]:
+    """Ticks of a log axis over values above 0: decades; where there may be too few of them, also 2 and 5; over less still, round values of a plain scale."""
+    low, high = (float(drawn.min()), float(drawn.max())) if drawn.size else (1.0, 1.0)
+    if high == low or high > 30 * low:
+        return {"dtick": 1, "nticks": 6}
+    if high > 5 * low:
+        return {"dtick": "D2"}
+    rough = (high - low) / 4
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = unit * next(m for m in (1, 2, 5, 10) if m * unit >= rough)
+    return {"tickvals": [float(f"{step * k:.6g}") for k in range(math.ceil(low / step), math.floor(high / step) + 1)]}
+
+
 def together(marks: Sequence[tuple[int, str]], rows: int) -> list[str]:
     """Labels of marks in order of their row, of `rows`: marks too near one another for a label each have one, at the last of them."""
     texts, group = [], []
@@ -271,9 +284,9 @@ def factor_streams(
             "hovertemplate": "%{hovertext} exactly 0 from epoch %{x} on<extra></extra>",
         }
     )  # fmt: skip
+    drawn = table.to_numpy(dtype=float)
+    drawn = drawn[(drawn > 0) & (drawn < math.inf)]
     if len(values):
-        drawn = table.to_numpy(dtype=float)
-        drawn = drawn[(drawn > 0) & (drawn < math.inf)]
         decades = math.log10(drawn.max() / drawn.min()) if drawn.size else 1.0
         notes += [end_label(y, name, colour, "y") for y, name, colour in spread_apart(ends, 0.085 * max(decades, 0.1))]
         notes.append(end_label(int(zeros.iloc[-1]), f"{int(zeros.iloc[-1])} of {total}", DYING, "y2"))
@@ -284,7 +297,7 @@ def factor_streams(
     layout = base_layout(
         xaxis=epoch_axis(epochs[-1] if epochs else 0, anchor="y2", rangemode="tozero"),
         yaxis=titled_axis(
-            f"{noun}, log scale", domain=[0.34, 1], type="log", exponentformat="power", dtick=1, nticks=6
+            f"{noun}, log scale", domain=[0.34, 1], type="log", exponentformat="power", **log_ticks(drawn)
         ),
         yaxis2=titled_axis(
             "exactly 0", domain=[0, 0.22], range=[0, max(total, 1)], tickvals=[0, total], fixedrange=True

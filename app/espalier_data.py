@@ -152,7 +152,8 @@ def _levels(view: RunView, bands: list[dict[str, Any]] | None) -> dict[str, Any]
 
 def _says(view: RunView, data: dict[str, Any]) -> tuple[list[str], str]:
     """The sentence of every epoch (none where there are very many), so that it follows the scrubber; and the newest."""
-    table = view.table()
+    table, phase = view.table(), nested_phase(view.started["config"])
+    data = data | {"nested": len(phase["levels"])} if phase else data
     last = min(view.newest_epoch, len(table) - 1)
 
     def said(at: int) -> str:

@@ -314,6 +314,11 @@ def row_of(name: str) -> Run | None:
         ) from None
 
 
+def config_of(row: Run | None, view: RunView) -> dict[str, Any]:
+    """A run's settings: of its row, of a recorded run as it began; empty where nothing is recorded yet."""
+    return row.config if row is not None else view.started.get("config", {})
+
+
 def control_of(row: Run) -> Run | None:
     """The finished dense control of a run: of its family and its seed. None where there is none, or it is one itself."""
     kin = [] if row.role == "dense control" else store().family(row.family)

@@ -106,7 +106,9 @@ def network(
     accuracy: float | None = None,
     accuracy_before: float | None = None,
 ) -> str:
-    """What the espalier shows: ``Stage 1 lost 2 of 3 blocks by epoch 41; MACs −38 %, validation accuracy −0.2 pp.``"""
+    """What the espalier shows: ``Stage 1 lost 2 of 3 blocks by epoch 41; MACs −38 %, validation accuracy −0.2 pp.``
+
+    ``nested`` in `view`: of how many networks inside one another this is the largest."""
     epoch = int(view["epoch_now"]) if epoch is None else epoch
     losses = []
     for stage in view["stages"]:
@@ -126,6 +128,8 @@ def network(
         first = f"{total - kept:,} of {_units(view, total)} died by epoch {epoch}"
         if len(view["stages"]) > 1 and _share(view, weakest, epoch) < 1:
             first += f", {weakest['name']} is the thinnest with {percent(_share(view, weakest, epoch))} alive"
+    elif view.get("nested") and epoch:
+        first, macs = f"{view['nested']} networks in one, all of it alive at epoch {epoch}", None
     else:
         first = f"Nothing has died by epoch {epoch}" if epoch else "Before training everything is alive"
     details = []
@@ -201,9 +205,9 @@ def survival(frame: pd.DataFrame, names: Mapping[str, str] | None = None) -> str
     dead = list(dict.fromkeys(names.get(str(site), str(site)) for site in last.index[last == 0]))
     living = last[last > 0]
     if dead and living.empty:
-        return f"All {plural(len(last), 'site')} are dead by epoch {epoch}."
+        return f"All {plural(len(last), 'layer')} are dead by epoch {epoch}."
     if not dead and bool((last == 1).all()):
-        return f"All {plural(len(last), 'site')} still have everything at epoch {epoch}."
+        return f"All {plural(len(last), 'layer')} still have everything at epoch {epoch}."
     least = living.idxmin()
     thinnest = f"{names.get(str(least), str(least))} is the thinnest, {percent(float(living.min()))} alive"
     if dead:

@@ -30,7 +30,7 @@ from core import (
     papers,
 )
 from core import presets as known
-from core.cli_shared import Controls, Data, Json, Runs, Seeds, Settings, emit, fail, open_store, say
+from core.cli_shared import Controls, Data, Json, Runs, Seeds, Settings, emit, fail, folder_of, open_store, say
 from core.cli_speed import sweep_table
 from core.cli_train import Network, configured, train
 from core.errors import BadInput, WrongMoment
@@ -310,7 +310,7 @@ def compact(
     from core.runs.jobs import compact_of
 
     store = open_store(runs, data)
-    document = compact_of(RunFolder(store.root / store.get(run).id), output.resolve(), home.data_dir())
+    document = compact_of(folder_of(store, run), output.resolve(), home.data_dir())
     macs = document["macs"]
     emit(
         document,
@@ -354,9 +354,9 @@ def export(
     from core.runs.export import export as copy
 
     store = open_store(runs)
-    name = store.get(run).id
-    as_file = output.suffix == bundle.SUFFIX
-    (bundle.pack if as_file else copy)(RunFolder(store.root / name), output)
+    folder = folder_of(store, run)
+    as_file, name = output.suffix == bundle.SUFFIX, folder.path.name
+    (bundle.pack if as_file else copy)(folder, output)
     emit({"run": name, "file" if as_file else "folder": str(output)}, json_, f"{name} is in {output}")
 
 

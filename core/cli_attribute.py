@@ -7,9 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from core.cli_shared import Data, Json, Runs, emit, open_store, say
+from core.cli_shared import Data, Json, Runs, emit, folder_of, open_store, say
 from core.runs import home
-from core.runs.folder import RunFolder
 
 
 def attribute(
@@ -29,8 +28,8 @@ def attribute(
     from core.runs.attributing import attribute as attributed
 
     store = open_store(runs, data)
-    folder = RunFolder(store.root / store.get(run).id)
-    other = RunFolder(store.root / store.get(control).id) if control else None
+    folder = folder_of(store, run)
+    other = folder_of(store, control) if control else None
     document = attributed(
         folder, images, home.data_dir(data), epoch=epoch, control=other, say=lambda words: say.print(words)
     )

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from core.cli_shared import Json, Runs, emit, open_store
+from core.cli_shared import Json, Runs, emit, folder_of, open_store
 from core.runs.collapses import report_of
-from core.runs.folder import RunFolder
 
 
 def collapses(
@@ -19,7 +18,8 @@ def collapses(
 ) -> None:
     """Show which layers collapsed, when, in which order, what each took along, what it cost, whether it came back."""
     store = open_store(runs, None)
-    found = report_of(RunFolder(store.root / store.get(run).id))
+    folder = folder_of(store, run)
+    found = report_of(folder)
     if not found.collapses:
         table = Table("nothing collapsed; thinned most", "alive", "first loss at epoch", "half gone since epoch")
         for row in found.thinned:
@@ -48,4 +48,4 @@ def collapses(
                 since,
                 accuracy,
             )
-    emit({"run": store.get(run).id, **found.as_json()}, json_, table)
+    emit({"run": folder.path.name, **found.as_json()}, json_, table)

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from core.cli_shared import Data, Json, Runs, emit, open_store
+from core.cli_shared import Data, Json, Runs, emit, folder_of, open_store
 from core.runs import home
-from core.runs.folder import RunFolder
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run of the method nested.")]
 
@@ -20,7 +19,7 @@ def levels(run: RunName, json_: Json = False, runs: Runs = None, data: Data = No
     from core.runs.jobs import levels_of_run
 
     store = open_store(runs, data)
-    document = levels_of_run(RunFolder(store.root / store.get(run).id), home.data_dir(data))
+    document = levels_of_run(folder_of(store, run), home.data_dir(data))
     table = Table("level", "MACs", "parameters", "test accuracy", "times as fast", "removal")
     for row in document["levels"]:
         speed = f"{row['speed']['measured']:.2f}" if row["speed"] else "1"
@@ -43,7 +42,7 @@ def extract(
     from core.runs.jobs import extract_of
 
     store = open_store(runs, data)
-    folder = RunFolder(store.root / store.get(run).id)
+    folder = folder_of(store, run)
     document = extract_of(folder, level, output.resolve(), home.data_dir(data))
     words = f"{output}: level {level}, removal {document['certificate']['verdict']}, {document['macs']['compact']:,} of {document['macs']['dense']:,} MACs"
     emit(document, json_, words)
@@ -67,7 +66,7 @@ def budget(
     store = open_store(runs, data)
     given = {"ms": ms, "macs": macs, "bytes": bytes_}
     limit = {name: value for name, value in given.items() if value is not None}
-    document = budget_of(RunFolder(store.root / store.get(run).id), limit, batch, home.data_dir(data))
+    document = budget_of(folder_of(store, run), limit, batch, home.data_dir(data))
     table = Table("level", "MACs", "bytes", f"ms a batch of {batch} (quartiles, n = {document['n']})")
     for row in document["levels"]:
         chosen = " *" if row["level"] == document["level"] else ""

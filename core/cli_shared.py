@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 
 from core.runs import home
+from core.runs.folder import RunFolder
+from core.runs.recorded import is_recorded, recorded
 from core.runs.store import Store
 
 say = Console(stderr=True, highlight=False)
@@ -54,3 +56,8 @@ def open_store(runs: Path | None, data: Path | None = None) -> Store:
     if data is not None:
         os.environ["ESPALIER_DATA"] = str(data)
     return Store(home.runs_root(runs))
+
+
+def folder_of(store: Store, run: str) -> RunFolder:
+    """The records of a run, to be read: of the store, or of one that comes with the program, by its name (`demo`). BadInput where there is neither."""
+    return RunFolder(recorded()[run].folder if is_recorded(run) else store.root / store.get(run).id)

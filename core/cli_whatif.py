@@ -8,11 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from core.cli_shared import Data, Json, Runs, emit, open_store
+from core.cli_shared import Data, Json, Runs, emit, folder_of, open_store
 from core.crossed import parsed
 from core.errors import BadInput
 from core.runs import home
-from core.runs.folder import RunFolder
 
 
 def whatif(
@@ -55,13 +54,14 @@ def whatif(
     if lr is not None and fine_tune is None:
         raise BadInput(f"--lr must come with --fine-tune; got {lr} alone; add --fine-tune EPOCHS")
     store = open_store(runs, data)
-    name = store.get(run).id
-    folder = RunFolder(store.root / name)
+    folder = folder_of(store, run)
+    if fine_tune is not None:
+        store.get(run)  # a recorded run is no run of this store to go on from
     crossed = parsed(";".join(cross or []), totals_of(folder))
     place = None if output is None else output.resolve()
     document = whatif_of(folder, crossed, threshold, importance or "l1", place, home.data_dir())
     if fine_tune is not None:
-        document["fine_tuned"] = go_on(store, name, document["crossed"], fine_tune, lr)
+        document["fine_tuned"] = go_on(store, store.get(run).id, document["crossed"], fine_tune, lr)
     emit(document, json_, Text(_words(document)))
     if document["certificate"]["verdict"] == "failed":
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""The recorded gallery of the first screen: runs of evidence, exported to assets/gallery. `python tests/make_gallery.py [NAME ...]`.
+"""The recorded gallery of the first screen: runs of evidence, and one preset, exported to assets/gallery. `python tests/make_gallery.py [NAME ...]`.
 
 A run that is finished in the folder of runs is taken as it is; one that is not is trained first (`ESPALIER_DATA` says where data is).
 """
@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from core.cli_train import train
 from core.evidence.doing import finished
 from core.evidence.tables import TABLES
+from core.evidence.wanted import Wanted
+from core.presets import preset
 from core.runs.export import export
 from core.runs.folder import RunFolder
 from core.runs.home import PROJECT, runs_root
@@ -20,7 +22,7 @@ from core.runs.store import Store
 
 FOLDER = PROJECT / "assets" / "gallery"
 INDEX = FOLDER / "gallery.json"
-GALLERY = {  # name: table, row, what it is called, what to watch
+GALLERY = {  # name: table (none: the row is a preset, as it is), row, what it is called, what to watch
     "mnist-filters": (
         "ssl-lenet", "ssl-lenet-filters-3.0", "LeNet loses filters",
         "SSL on MNIST: group lasso on filters from a trained baseline, then fine-tuning with the zeros kept.",
@@ -33,13 +35,17 @@ GALLERY = {  # name: table, row, what it is called, what to watch
         "sss-resnet20", "sss-resnet20.0", "ResNet-20 on CIFAR-10",
         "SSS in one pass: filters and whole residual blocks die while the network learns ten classes of photographs.",
     ),
+    "shapes-families": (
+        None, "shapes-hierarchy", "Two networks in one",
+        "NestedNet on drawn shapes: half of the channels tell four families apart, all of them twenty classes; the page Levels asks both.",
+    ),
 }  # fmt: skip
 
 
 def take(name, store):
     """Export one run over what the gallery had of it."""
     table, row, *_ = GALLERY[name]
-    by_name = TABLES[table].by_name
+    by_name = TABLES[table].by_name if table else {row: Wanted(row, row, preset(row).config)}
     run = finished(by_name[row], by_name, store, train)
     target = FOLDER / name
     shutil.rmtree(target, ignore_errors=True)

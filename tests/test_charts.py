@@ -181,6 +181,17 @@ def test_a_factor_that_came_back_is_dead_from_its_last_death_on_and_near_deaths_
     assert charts.together([(5, "a"), (50, "b")], 100) == ["a", "b"]
 
 
+def test_a_log_axis_has_ticks_also_within_one_decade():
+    def ticks(low, high):
+        return charts.log_ticks(np.array([low, high]))
+
+    assert ticks(1.1, 1.7) == {"tickvals": [1.2, 1.4, 1.6]} and ticks(0.03, 0.14) == {"tickvals": [0.05, 0.1]}
+    assert ticks(0.3, 4) == {"dtick": "D2"} and ticks(1e-4, 1) == ticks(1, 1) == {"dtick": 1, "nticks": 6}
+    assert charts.log_ticks(np.array([])) == {"dtick": 1, "nticks": 6}
+    for low in (0.0123, 0.7, 3.3, 96):
+        assert len(ticks(low, 1.3 * low)["tickvals"]) >= 2
+
+
 def test_what_is_drawn_of_a_long_run_stays_where_it_is_as_the_run_grows():
     table = pd.DataFrame({"epoch": range(401)})
     longer, before = (set(thinned(table.iloc[:n], 70)["epoch"]) for n in (401, 400))

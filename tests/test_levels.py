@@ -536,14 +536,14 @@ def test_levels_trained_alone_stand_beside(trained, lane):
         store.claim(names[-1], *home.identity())
         store.set_state(names[-1], "finished", result=result)
     controls = controls_beside(row)
-    assert alone_frame(row, controls).to_dict("records") == [
+    assert alone_frame(row.config, controls).to_dict("records") == [
         {"level": 0, "accuracy": pytest.approx(0.75), "runs": 2}, {"level": 1, "accuracy": 0.6, "runs": 1},
     ]  # fmt: skip
-    assert others_frame(row, controls).to_dict("records") == [
+    assert others_frame(controls).to_dict("records") == [
         {"name": "core taught by the dense network", "accuracy": 0.6, "macs": 0.25, "weights": 0.2},
         {"name": "random masks", "accuracy": 0.5, "macs": 1.0, "weights": 0.3},
     ]
-    assert cost_of_training(row, controls) == "", "the level alone tells no seconds"
+    assert cost_of_training(row.config, row.result, controls) == "", "the level alone tells no seconds"
     told = words(page("levels", trained[1]))
     assert "level 0 core trained alone" in told
     for name in names:

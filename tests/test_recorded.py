@@ -1,18 +1,23 @@
 """What comes recorded: the gallery's runs are rows of evidence, and the pages say what the tables show."""
 
 import json
+import subprocess
+import sys
 
 import make_gallery
 import plotly.graph_objects as go
 import pytest
+from conftest import ROOT
 from test_pages import no_processes, page, words  # noqa: F401  (pages start nothing in the background)
 
 from app import gain_charts
+from core.config import RunConfig
 from core.evidence import gains
 from core.evidence.findings import findings
-from core.evidence.rows import FOLDER
+from core.evidence.rows import FOLDER, alike
 from core.evidence.tables import TABLES
 from core.evidence.wanted import METHOD, Table, Wanted
+from core.presets import preset
 from core.runs.folder import RunFolder
 from core.runs.recorded import DEMO, is_recorded, recorded
 from core.structure import load
@@ -26,13 +31,17 @@ def test_the_demo_comes_first_and_nothing_else_counts_as_recorded():
 
 
 @pytest.mark.parametrize("name", GALLERY)
-def test_a_run_of_the_gallery_is_the_run_of_its_row_and_can_be_asked(name):
-    _, row, title, say = make_gallery.GALLERY[name]
+def test_a_run_of_the_gallery_is_the_run_of_its_row_or_preset_and_can_be_asked(name):
+    table, row, title, say = make_gallery.GALLERY[name]
     folder = RunFolder(recorded()[name].folder)
     about = folder.about()
     assert (recorded()[name].title, recorded()[name].say) == (title, say)
-    told = json.loads((FOLDER / f"{row}.json").read_text())
-    assert about["result"]["weights_sha256"] == told["weights_sha256"] and about["weights_only"] is True
+    if table:
+        told = json.loads((FOLDER / f"{row}.json").read_text())
+        assert about["result"]["weights_sha256"] == told["weights_sha256"]
+    else:
+        assert alike(RunConfig.model_validate(about["config"]), preset(row).config)
+    assert about["weights_only"] is True
     assert len(list(folder.checkpoints.iterdir())) == 1 and load(folder.compact) is not None
     size = sum(file.stat().st_size for file in folder.path.rglob("*") if file.is_file())
     assert size < 4e6, "small enough to come with the program"
@@ -45,6 +54,44 @@ def test_the_first_screen_plays_whichever_recorded_run_is_chosen(runs):
         assert recorded()[GALLERY[0]].say in words(at)
     at.button(key="open-recorded").click().run()
     assert at.session_state["selection"]["run"] == (GALLERY or [DEMO])[0]
+
+
+def test_a_recorded_nested_run_fills_the_levels_and_is_offered_where_there_is_none(runs):
+    name = "shapes-families"
+    at = page("levels", name)
+    said = words(at)
+    assert "Two networks in one" in said and "The subset property holds" in said
+    assert "With controls" in said and "Level 0 core and the full level name the same of 4 families" in said
+    assert any(button.label == "Prepare level 0 core" for button in at.button)
+    empty = page("levels")
+    empty.button(key=f"open-{name}").click().run()
+    assert empty.session_state["selection"]["run"] == name
+    assert "Of the core against the full level" in words(page("live", name))
+    fast = words(page("speed", name))
+    assert (
+        "Each level taken away, against the full one" in fast
+        and "Nothing was removed: both are the same network" in fast
+    )
+
+
+def test_commands_read_a_recorded_run_by_its_name_and_write_nothing_to_it(tmp_path):
+    def asked(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "core", *words, "--runs", str(tmp_path / "runs")],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+        )
+
+    before = sorted((f, f.stat().st_mtime_ns) for f in (ROOT / "assets").rglob("*") if f.is_file())
+    told = asked("compact", DEMO, "-o", str(tmp_path / "small.safetensors"), "--json")
+    assert json.loads(told.stdout)["certificate"]["verdict"] == "exact", told.stderr
+    told = asked("extract", "shapes-families", "--level", "0", "-o", str(tmp_path / "core.safetensors"), "--json")
+    assert json.loads(told.stdout)["macs"]["compact"] == 6_709_376, told.stderr
+    assert json.loads(asked("collapses", DEMO, "--json").stdout)["run"] == DEMO
+    told = asked("measure", DEMO)
+    assert told.returncode != 0 and "run must be one that exists" in told.stderr
+    assert sorted((f, f.stat().st_mtime_ns) for f in (ROOT / "assets").rglob("*") if f.is_file()) == before
 
 
 def made(ours, paper=None, label="level 0", against="level alone"):

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import sentences, theme
-from app.runs import RunView, final_accuracy
+from app.runs import RunView, config_of, final_accuracy
 from core.papers import Point, caveats, published
 from core.presets import preset
 from core.runs.tables import Run
@@ -16,8 +16,8 @@ from core.runs.tables import Run
 
 def beside_paper(row: Run | None, view: RunView) -> None:
     """The card of a finished run, of the store or one that comes with the program; nothing for other presets, or before it is finished."""
-    config = row.config if row is not None else view.started.get("config")
-    if view.result is None or config is None or (row is not None and row.state != "finished"):
+    config = config_of(row, view)
+    if view.result is None or (row is not None and row.state != "finished"):
         return
     points = published(config["preset"], config["network"], config["dataset"])
     if not points:

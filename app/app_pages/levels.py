@@ -19,11 +19,12 @@ from app.components.live_chart import plotly_loader
 from app.glossary import glossary_row
 from app.guard import guarded
 from app.level_words import NESTED, bytes_sentence, level_tiles, nested_phase
-from app.runs import RunView, is_living, row_of, store, view_of
+from app.runs import RunView, config_of, is_living, row_of, store, view_of
 from app.selection import select
 from core.errors import BadInput, WrongMoment
 from core.presets import preset
 from core.runs.control import submit
+from core.runs.recorded import recorded
 
 PRESET = "digits-nested"
 
@@ -33,7 +34,7 @@ def page() -> None:
     plotly_loader(key="plotly-loader-levels")
     run = parts.chosen_run()
     row = row_of(run) if run else None
-    if run is None or row is None or nested_phase(row.config) is None:
+    if run is None or nested_phase(config_of(row, view_of(run))) is None:
         _none(run)
         return
     view = view_of(run)
@@ -70,17 +71,20 @@ def page() -> None:
 def _none(run: str | None) -> None:
     said = f"The run chosen on the left holds one network. {NESTED}" if run else NESTED
     with theme.card("No nested run yet" if run is None else "One network only", said, key="no-levels"):
-        nested = [row for row in store().recent(200)[0] if nested_phase(row.config) is not None][:3]
+        own = [(row.id, row.name or row.id) for row in store().recent(200)[0] if nested_phase(row.config) is not None]
+        with_us = [
+            (name, one.title) for name, one in recorded().items() if nested_phase(view_of(name).started["config"])
+        ]
         columns = st.columns(4)
         p = preset(PRESET)
         columns[0].button(
             "Train two networks in one", key="start-nested", icon=":material/potted_plant:", type="primary", width="stretch",
             on_click=_start, help=f"{p.say} {p.config.network} on {p.config.dataset}, about {p.minutes:g} min on two cores.",
         )  # fmt: skip
-        for column, row in zip(columns[1:], nested, strict=False):
+        for column, (other, title) in zip(columns[1:], with_us + own, strict=False):
             column.button(
-                f"Open {row.name or row.id}", key=f"open-{row.id}", width="stretch", on_click=select,
-                kwargs={"run": row.id, "epoch": None, "site": None, "unit": None},
+                f"Open {title}", key=f"open-{other}", width="stretch", on_click=select,
+                kwargs={"run": other, "epoch": None, "site": None, "unit": None},
             )  # fmt: skip
         st.caption(f"{p.say} About {p.minutes:g} min on two cores, nothing to download.")
         parts.said()

@@ -13,16 +13,15 @@ from app.app_pages import parts
 from app.asking import answer
 from app.components.live_chart import live_chart
 from app.level_words import is_masked, nested_phase, shown_layers, subset_verdict
-from app.runs import RunView, row_of, view_of
+from app.runs import RunView, config_of, row_of, view_of
 from core.level_settings import Level, words_of
 
 
 def bands(run: str) -> None:
     """Card 1: who contains whom."""
     row, view = row_of(run), view_of(run)
-    phase = nested_phase(row.config) if row else None
-    if phase is None:
-        return
+    phase = nested_phase(config_of(row, view))
+    assert phase is not None, "the page draws bands of nested runs alone"
     with theme.card("Nested bands: who contains whom", key="bands"):
         result = view.result or {}
         told = result if "bands" in result else answer(run, "bands", "nesting", once=True)

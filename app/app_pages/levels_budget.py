@@ -10,7 +10,6 @@ import streamlit as st
 from app import sentences, theme
 from app.asking import answer
 from app.level_words import level_name
-from app.runs import row_of
 from app.selection import select
 
 LIMITS = {"ms": "Milliseconds", "macs": "MACs", "bytes": "Bytes"}
@@ -19,9 +18,6 @@ UNITS = {"ms": "ms a batch", "macs": "MACs an image", "bytes": "bytes of paramet
 
 def budget(run: str) -> None:
     """The card: say what there is, and see which level it is enough for."""
-    row = row_of(run)
-    if row is None:
-        return
     about = "All levels are in memory at once; which one answers can change from one image to the next."
     with theme.card("What fits? A budget picks the level", about, key="budget"):
         left, middle, right = st.columns([2, 1, 3], vertical_alignment="bottom")

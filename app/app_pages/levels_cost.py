@@ -11,7 +11,7 @@ from app import level_charts, sentences, theme
 from app.app_pages import parts
 from app.components.live_chart import live_chart
 from app.level_words import is_masked, levels_table, task_of
-from app.runs import RunView, final_accuracy, store
+from app.runs import RunView, config_of, final_accuracy, store
 from core.papers import points_beside
 from core.runs.tables import Run
 
@@ -19,9 +19,9 @@ ALONE, DENSE, RANDOM = "level alone", "dense control", "random masks"
 OTHERS = {"student": "core taught by the dense network", "L1-norm filters": "L1-norm filters"}  # role, in words
 
 
-def level_cost(row: Run, view: RunView) -> None:
+def level_cost(row: Run | None, view: RunView) -> None:
     """Card 2: what every level answers, against what it costs."""
-    result = view.result or {}
+    result, config = view.result or {}, config_of(row, view)
     if not result.get("levels"):
         with theme.card(
             "Accuracy against cost", "Counted, measured and proved at the end of training.", key="levels-cost"
@@ -29,8 +29,8 @@ def level_cost(row: Run, view: RunView) -> None:
             st.caption("Meanwhile the validation accuracy of every level stands below, epoch by epoch.")
         return
     controls, frame = controls_beside(row), cost_frame(result)
-    alone, masked = alone_frame(row, controls), is_masked(row.config["phases"][-1]["levels"])
-    papers = papers_of(row, frame, masked)
+    alone, masked = alone_frame(config, controls), is_masked(config["phases"][-1]["levels"])
+    papers = papers_of(config, frame, masked)
     with theme.card(
         "Accuracy against cost", level_charts.cost_sentence(frame, consensus_of(result), alone), key="levels-cost"
     ):
@@ -45,7 +45,7 @@ def level_cost(row: Run, view: RunView) -> None:
             label_visibility="collapsed",
         )
         spec = level_charts.accuracy_against_cost(
-            frame, consensus_of(result), alone, papers, by or first, others_frame(row, controls)
+            frame, consensus_of(result), alone, papers, by or first, others_frame(controls)
         )
         live_chart(spec, key="chart-levels-cost", height=380)
         shares = ("test accuracy", "MACs, share", "weights, share")
@@ -53,7 +53,7 @@ def level_cost(row: Run, view: RunView) -> None:
         parts.table_behind(
             lambda: levels_table(result), key="levels-table", config=percent, figure=("Accuracy against cost", spec)
         )
-        st.caption(cost_of_training(row, controls) + _conditions(result, bool(len(alone)), len(papers)))
+        st.caption(cost_of_training(config, result, controls) + _conditions(result, bool(len(alone)), len(papers)))
 
 
 def _conditions(result: dict[str, Any], alone: bool, papers: int) -> str:
@@ -89,14 +89,16 @@ def consensus_of(result: dict[str, Any]) -> dict[str, float | None]:
     return {name: result["consensus"][name] for name in ("average", "learned")}
 
 
-def controls_beside(row: Run) -> list[Run]:
-    """The finished controls of a nested run's family."""
+def controls_beside(row: Run | None) -> list[Run]:
+    """The finished controls of a nested run's family; a recorded run has none."""
+    if row is None:
+        return []
     return [r for r in store().family(row.family) if r.role != "method" and r.state == "finished" and r.result]
 
 
-def alone_frame(row: Run, controls: list[Run]) -> pd.DataFrame:
+def alone_frame(config: dict[str, Any], controls: list[Run]) -> pd.DataFrame:
     """The levels' networks trained alone, the dense control as the full level: level, mean test accuracy, how many runs."""
-    full = len(row.config["phases"][-1]["levels"]) - 1
+    full = len(config["phases"][-1]["levels"]) - 1
     rows = [
         {"level": full if r.role == DENSE else r.config["phases"][-1].get("alone"), "accuracy": final_accuracy(r.result["accuracy"])}
         for r in controls
@@ -106,7 +108,7 @@ def alone_frame(row: Run, controls: list[Run]) -> pd.DataFrame:
     return table.groupby("level", as_index=False).agg(accuracy=("accuracy", "mean"), runs=("accuracy", "size"))
 
 
-def others_frame(row: Run, controls: list[Run]) -> pd.DataFrame:
+def others_frame(controls: list[Run]) -> pd.DataFrame:
     """What else the levels are compared with: name, test accuracy, shares of the full network's MACs and weights.
 
     Random masks are a nested run of their own, a point for every level below the full one.
@@ -129,14 +131,14 @@ def others_frame(row: Run, controls: list[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "accuracy", "macs", "weights"])
 
 
-def cost_of_training(row: Run, controls: list[Run]) -> str:
+def cost_of_training(config: dict[str, Any], result: dict[str, Any], controls: list[Run]) -> str:
     """One nested training beside the trainings of all its levels alone, where each of these is there."""
     alone = {}
     for run in controls:
-        if run.role in (ALONE, DENSE) and run.result and run.result.get("seconds") and run.seed == row.seed:
+        if run.role in (ALONE, DENSE) and run.result and run.result.get("seconds") and run.seed == config["seed"]:
             alone[run.config["phases"][-1].get("alone") if run.role == ALONE else "full"] = run.result["seconds"]
-    own = (row.result or {}).get("seconds")
-    if not own or len(alone) < len(row.config["phases"][-1]["levels"]):
+    own = result.get("seconds")
+    if not own or len(alone) < len(config["phases"][-1]["levels"]):
         return ""
     total = sum(alone.values())
     return (
@@ -145,16 +147,16 @@ def cost_of_training(row: Run, controls: list[Run]) -> str:
     )
 
 
-def papers_of(row: Run, frame: pd.DataFrame, masked: bool) -> pd.DataFrame:
+def papers_of(config: dict[str, Any], frame: pd.DataFrame, masked: bool) -> pd.DataFrame:
     """NestedNet's own points on the run's network and data set, of coarse classes too where a level has these; consensus is left out.
 
     `masked`: those that count parameters, else those that count MACs, both as `left`.
     """
-    dataset, several = row.config["dataset"], frame["task"].nunique() > 1
+    dataset, several = config["dataset"], frame["task"].nunique() > 1
     found = [
         point
         for name in ([dataset, f"{dataset}-coarse"] if several else [dataset])
-        for point in points_beside(row.config["network"], name)
+        for point in points_beside(config["network"], name)
         if point.paper == "NestedNet" and not point.point.startswith(("NestedNet-A", "NestedNet-L"))
         and (point.counted == "parameters") == masked
     ]  # fmt: skip

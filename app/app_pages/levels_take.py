@@ -14,7 +14,7 @@ from app.app_pages.take_forms import FORMS, Form
 from app.asking import WAITING, ask_now, looking, wait
 from app.level_words import kilobytes, level_name
 from app.offering import offer
-from app.runs import RunView, is_living, row_of, store, view_of
+from app.runs import RunView, config_of, is_living, row_of, store, view_of
 
 LEVEL_FORMS = (
     Form(".safetensors", "", "", "A file that `core.structure.load` opens, without pickle.", ".safetensors", Path.read_bytes),
@@ -31,7 +31,7 @@ def take_levels(run: str) -> None:
 
 def _card(run: str) -> None:
     row, view = row_of(run), view_of(run)
-    count = len(row.config["phases"][-1]["levels"]) if row else 0
+    count = len(config_of(row, view)["phases"][-1]["levels"])
     with theme.card(
         "Take a level away",
         "Each level leaves as an ordinary small network, compared with the level inside the nested one before it is offered.",

@@ -18,7 +18,7 @@ from app.components.news import hear, tell
 from app.glossary import glossary_row
 from app.guard import guarded
 from app.level_words import nested_phase
-from app.runs import RunView, is_living, row_of, store, view_of
+from app.runs import RunView, config_of, is_living, row_of, store, view_of
 from core.errors import BadInput, WrongMoment
 from core.overlaps import notes_of
 from core.phases import KIND_WORDS
@@ -91,12 +91,12 @@ def _watch(run: str) -> None:
         parts.tree(view, key=f"tree-{run}", follow=True)
     if row is not None:
         _controls(row, view)
-        if nested_phase(row.config) is not None:
-            st.page_link(
-                st.session_state["pages"]["levels"],
-                label="Networks inside one another: see its levels",
-                icon=":material/layers:",
-            )
+    if nested_phase(config_of(row, view)) is not None:
+        st.page_link(
+            st.session_state["pages"]["levels"],
+            label="Networks inside one another: see its levels",
+            icon=":material/layers:",
+        )
     beside_paper(row, view)
     if view.started and view.epochs:
         figures(view)

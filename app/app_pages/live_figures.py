@@ -104,9 +104,11 @@ def _no_speed(view: RunView) -> None:
         sentence = "Not measured yet: Measure speed does it at once, without waiting for the end."
         note = "Training pauses for about a second meanwhile, so that neither spoils the other."
     else:
-        measured = view.measured()
+        core = (view.result.get("levels") or [{"speed": None}])[0]["speed"]  # none of single weights: they save no time
+        measured = core or view.measured()
         sentence = sentences.speed(measured)
-        note = "Of the finished network; while it trained nobody asked." if measured else "The Speed page measures it."
+        of = "the core against the full level" if core else "the finished network"
+        note = f"Of {of}; while it trained nobody asked." if measured else "The Speed page measures it."
     with theme.card(
         "Speed if it were cut now" if view.result is None else "Speed after the cut", sentence, key="no-speed"
     ):

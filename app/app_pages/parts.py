@@ -224,7 +224,7 @@ def tree(view: RunView, *, key: str, follow: bool, playing: bool = False, ghost:
         follow=follow,
         playing=playing,
         whole=not follow,
-        bands=(known(view.name, "nesting") or {}).get("bands"),
+        bands=(view.result or {}).get("bands") or (known(view.name, "nesting") or {}).get("bands"),
     ) | ({"ghost": ghost} if ghost else {})
     espalier(data, key=key, on_picked=lambda: _picked(key, follow), on_epoch=lambda: None if follow else _scrubbed(key))
 

@@ -14,6 +14,7 @@ from app.app_pages.speed_sweeps import sweeps
 from app.components.live_chart import plotly_loader
 from app.glossary import glossary_row
 from app.guard import guarded
+from app.level_words import level_name
 from app.runs import RunView, is_living, store
 from core.errors import WrongMoment
 from core.losses import RULES
@@ -43,6 +44,7 @@ def _measured(run: str) -> None:
     row, view = found
     parts.said()
     result = view.measured()
+    _levels(view)
     with theme.card("Whole network", sentences.speed(result), key="speed-whole"):
         _button(row, view)
         if result:
@@ -75,6 +77,31 @@ def _measured(run: str) -> None:
         )
 
 
+def _levels(view: RunView) -> None:
+    """Of a nested run: how much faster each level is than the full one, as measured at the end."""
+    levels = (view.result or {}).get("levels") or []
+    if not levels:
+        return
+    tiles = [
+        (
+            f"level {level_name(level['level'], len(levels))}", f"{told['measured']:.2f} ×",
+            f"quartiles {told['low']:.2f}–{told['high']:.2f}, n = {told['n']} pairs; promised {told['promised']:.2f} ×",
+        )
+        for level in levels if (told := level["speed"])
+    ]  # fmt: skip
+    said = (
+        "Each level taken away, against the full one."
+        if tiles
+        else "Levels of single weights save no time: each computes as much as the full one."
+    )
+    with theme.card("Level by level", said, key="speed-levels"):
+        if tiles:
+            theme.kpi_row(tiles)
+        st.page_link(
+            st.session_state["pages"]["levels"], label="Its levels: accuracy, cost, proof", icon=":material/layers:"
+        )
+
+
 def layer_frame(layers: list[dict[str, Any]]) -> pd.DataFrame:
     """One row a layer, those that lose most of the promised time first; `reason` of those that lose any, and of what left."""
     frame = pd.DataFrame(layers)
@@ -102,6 +129,10 @@ def rules(frame: pd.DataFrame) -> str:
 
 def _why(result: dict[str, Any]) -> str:
     """Why measured and promised part, in plain words."""
+    if result["promised"] == 1:
+        return (
+            "Nothing was removed: both are the same network, and what differs is how two timings of one thing scatter."
+        )
     gap = result["promised"] / result["measured"] if result["measured"] else 1
     if gap < 1.15:
         return "Time follows arithmetic here."

@@ -10,7 +10,7 @@ from app.app_pages import parts
 from app.asking import answer, known, looking
 from app.espalier_ghost import ghost_of, ghosts_of
 from app.level_words import nested_phase
-from app.runs import RunView, methods_of, store, view_of
+from app.runs import RunView, config_of, methods_of, store, view_of
 from core.runs.tables import Run
 
 MAX_OTHERS = 200  # newest runs among which a ghost is sought
@@ -20,7 +20,7 @@ def tree(row: Run | None, view: RunView, epoch: int) -> None:
     """The espalier with its ghost and its level tints, and the choice of the ghost."""
     others = {other.id: other for other in ghosts_of(view, store().recent(MAX_OTHERS)[0])}
     parts.tree(view, key=f"structure-{view.name}", follow=False, ghost=_ghost(view, others, epoch))
-    if row is not None and nested_phase(row.config) is not None:
+    if nested_phase(config_of(row, view)) is not None and "bands" not in (view.result or {}):
         looking(_levels, view.name, "structure-levels", living_s=None)
     _choose(view.name, others)
 

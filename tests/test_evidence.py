@@ -257,6 +257,21 @@ def test_a_finding_of_masks_says_which_share_of_the_weights_is_kept(monkeypatch)
     ]
 
 
+def test_a_finding_says_loudly_that_nothing_was_removed_but_of_levels(monkeypatch):
+    own, a = made({0: 0.99})
+    whole = {
+        "macs_per_image": {"dense": 10, "compact": 10},
+        "params": {"dense": 8, "compact": 8},
+        "certificate": {"verdict": "nothing-removed", "max_rel": 0.0},
+    }
+    monkeypatch.setattr(findings, "recorded", lambda table: {"t.0": a["t.0"] | whole})
+    assert findings.findings(Table("t", "", "", tuple(own))) == [
+        "Point: 1.00 % test error, and nothing was removed (n = 1)."
+    ]
+    level = (replace(own[0], level=1),)
+    assert findings.findings(Table("t", "", "", level)) == ["Level 1: 1.00 % test error (n = 1)."]
+
+
 def test_a_finding_tells_where_structures_went_stage_by_stage(monkeypatch):
     own, a = made({0: 0.99, 1: 0.99})
     left = {
@@ -299,6 +314,7 @@ def test_settings_are_told_as_they_were_chosen():
     all_there = rows_ | dict.fromkeys(("third.0", "other.0"), rows_["t.0"])
     assert "among 4 (point) and 2 (third); one setting each of other;" in rendering.conditions(several, all_there)
     assert "settings chosen by the layers they leave among 4;" in rendering.conditions(several, rows_)
+    assert rendering.conditions(replace(table, note="All alike."), rows_).endswith("torch 2. All alike.")
 
 
 def test_a_nested_training_costs_what_it_takes_beside_networks_of_its_levels():

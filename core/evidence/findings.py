@@ -58,6 +58,8 @@ def _sentence(table: Table, name: str, own: Line, controls: Sequence[Line]) -> s
         )
     elif own["params"] and own["params"][0] < 1:
         words += f" with {100 * own['params'][0]:.1f} % of the weights"
+    if not own["label"] and own["verdicts"] == ["nothing-removed"]:
+        words += ", and nothing was removed"
     paper = paper_beside(table, own["point"])
     beside = f"; the paper: {quoted(table, own['point'], paper)}" if paper else ""
     parts = [f"{words} (n = {own['n']}{beside})"]

@@ -103,6 +103,7 @@ def conditions(table: Table, rows: Mapping[str, Row]) -> str:
     return (
         f"Mean ± sample standard deviation over seeds {', '.join(map(str, seeds))} ({len(rows)} of {len(table.by_name)} runs are there); "
         f"{', '.join(map(str, epochs))} epochs a run{_choice(table, there)}; {each('cpu')}, trained in {each('precision')}, torch {each('torch')}{_timing(rows)}."
+        + (f" {table.note}" if table.note else "")
     )
 
 

@@ -41,6 +41,7 @@ class Table:
     `cost`: what MACs left are counted of, as the papers count them: all layers, or convolutions. `paper`: the paper's point (`core.papers`)
     that stands beside a point; `pairs`: (place, better, than), its points that are set against one another as here a label is against a role.
     `chosen`: how settings were, where several were tried. `differs`: in what the paper's point is another experiment, by point.
+    `note`: what one has to know of the settings to compare its points; a sentence.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Table:
     pairs: Mapping[tuple[str, str], tuple[str, str, str]] = field(default_factory=dict)
     chosen: str = "on validation images"
     differs: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def by_name(self) -> dict[str, Wanted]:

@@ -11,6 +11,7 @@ from app.app_pages import parts
 from app.app_pages.comparison import comparison
 from app.app_pages.settings_form import settings_form
 from app.app_pages.solvers import solvers
+from app.level_words import nested_phase
 from app.runs import store, view_of
 from app.selection import select
 from core.config import RunConfig
@@ -19,6 +20,9 @@ from core.papers import is_published
 from core.presets import PRESETS, Preset
 from core.runs.control import check_data, submit
 from core.runs.recorded import DEMO, recorded
+
+LIVES = "what hangs on it lives. Ghosts have died, orange is dying."
+LEVELS_TINT = "what hangs on it has the colour of the network that it comes in with, the core at the bottom."
 
 
 def page() -> None:
@@ -54,11 +58,9 @@ def page() -> None:
 def _recorded() -> None:
     """The recorded run that is chosen, playing; the demo first."""
     known = recorded()
-    with theme.card(
-        "A recorded run, playing",
-        "The trunk is the path through the network; what hangs on it lives. Ghosts have died, orange is dying.",
-        key="demo",
-    ):
+    playing = view_of(st.session_state.get("recorded") or DEMO).started.get("config")
+    said = LEVELS_TINT if playing and nested_phase(playing) else LIVES
+    with theme.card("A recorded run, playing", f"The trunk is the path through the network; {said}", key="demo"):
         chosen = DEMO
         if len(known) > 1:  # the choice is not in the address, for the buttons below leave the page
             chosen = (

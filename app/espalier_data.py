@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from app import sentences
+from app import network_words
 from app.components.espalier import packed
 from app.level_words import is_masked, nested_phase
 from app.runs import RunView, learned_kinds
@@ -158,7 +158,7 @@ def _says(view: RunView, data: dict[str, Any]) -> tuple[list[str], str]:
 
     def said(at: int) -> str:
         row = table.iloc[at]
-        return sentences.network(
+        return network_words.network(
             data, at, macs=row["macs"], macs_dense=view.layout["macs"], accuracy=row["val_accuracy"]
         )
 

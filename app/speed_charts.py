@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from app import sentences
+from app import chart_words, sentences
 from app.components.figure_parts import (
     CLEAR,
     DYING,
@@ -66,7 +66,7 @@ def speed_curve(frame: pd.DataFrame, markers: Sequence[Mapping[str, Any]] = ()) 
         margin={"l": 58, "r": 84, "t": 24, "b": 40},
     )
     newest = table.dropna(subset=["measured"]).tail(1).to_dict("records")
-    return figure(data, with_markers(layout, markers), sentences.speed(newest[0] if newest else None))
+    return figure(data, with_markers(layout, markers), chart_words.speed(newest[0] if newest else None))
 
 
 def speed_layers(frame: pd.DataFrame, at_most: int = 24) -> Spec:
@@ -75,7 +75,7 @@ def speed_layers(frame: pd.DataFrame, at_most: int = 24) -> Spec:
     and numbers, why it loses."""
     table = frame.reset_index(drop=True)
     table = (
-        table.assign(lost=sentences.lost_ms(table))
+        table.assign(lost=chart_words.lost_ms(table))
         .sort_values("lost", ascending=False, na_position="last")
         .head(at_most)
     )
@@ -118,7 +118,7 @@ def speed_layers(frame: pd.DataFrame, at_most: int = 24) -> Spec:
         legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "traceorder": "normal"},
         margin={"l": 70, "r": 16, "t": 34, "b": 40},
     )  # fmt: skip
-    return figure(data, layout, sentences.layers(table))
+    return figure(data, layout, chart_words.layers(table))
 
 
 def _why(row: Mapping[str, Any]) -> str:

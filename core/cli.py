@@ -9,7 +9,6 @@ import sys
 import time
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +20,7 @@ from core import (
     cli_collapses,
     cli_data,
     cli_evidence,
+    cli_files,
     cli_headline,
     cli_knife,
     cli_lesson,
@@ -30,15 +30,12 @@ from core import (
     papers,
 )
 from core import presets as known
-from core.cli_shared import Controls, Data, Json, Runs, Seeds, Settings, emit, fail, folder_of, open_store, say
-from core.cli_speed import sweep_table
+from core.cli_shared import Controls, Data, Json, RunName, Runs, Seeds, Settings, emit, fail, open_store, say
 from core.cli_train import Network, configured, train
 from core.errors import BadInput, WrongMoment
 from core.overlaps import notes_of
-from core.runs import home
 from core.runs.control import adopt, new_run, steer, wait_applied, wake_dispatcher
 from core.runs.families import experiment, whole_numbers
-from core.runs.folder import RunFolder
 from core.runs.store import Store
 from core.runs.tables import LIVING, OVER, Run
 
@@ -48,7 +45,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Espalier: learn structured sparsity, cut it out exactly, prove it, time it.",
 )
-RunName = Annotated[str, typer.Argument(help="A run's name, or an unambiguous beginning of it.")]
 
 
 def main() -> None:
@@ -295,84 +291,10 @@ def control(
     emit({"run": name, "applied": step}, json_, words)
 
 
-@app.command()
-def compact(
-    run: RunName,
-    output: Annotated[
-        Path,
-        typer.Option("-o", "--output", help="File to write: .safetensors, .onnx, or .py with its weights beside it."),
-    ],
-    json_: Json = False,
-    runs: Runs = None,
-    data: Data = None,
-) -> None:
-    """Write the compact network of a run's newest checkpoint, with its certificate."""
-    from core.runs.jobs import compact_of
-
-    store = open_store(runs, data)
-    document = compact_of(folder_of(store, run), output.resolve(), home.data_dir())
-    macs = document["macs"]
-    emit(
-        document,
-        json_,
-        f"{output}: removal {document['certificate']['verdict']}, {macs['compact']:,} of {macs['dense']:,} MACs",
-    )
-    if document["certificate"]["verdict"] == "failed":
-        raise typer.Exit(1)
-
-
-@app.command()
-def measure(
-    run: RunName,
-    sweep: Annotated[str | None, typer.Option("--sweep", help="Over batch, threads or engines (ONNX Runtime).")] = None,
-    json_: Json = False,
-    runs: Runs = None,
-    data: Data = None,
-) -> None:
-    """Time the compact network of a run's newest checkpoint against the dense one."""
-    from core.runs.jobs import measure_of, sweep_of
-
-    store = open_store(runs, data)
-    folder = RunFolder(store.root / store.get(run).id)
-    if sweep:
-        told = sweep_of(folder, sweep, home.data_dir())
-        return emit({"run": store.get(run).id, "sweep": told}, json_, sweep_table(told))
-    speed = measure_of(folder, home.data_dir())
-    words = f"{speed['measured']:.2f} x measured ({speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']} pairs, batch {speed['batch']}, {speed['threads']} threads, {speed['cpu']}), {speed['promised']:.2f} x promised by MACs"
-    emit({"run": store.get(run).id, "speed": speed}, json_, words)
-
-
-@app.command()
-def export(
-    run: RunName,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder, or file.zip, to write; must not exist.")],
-    json_: Json = False,
-    runs: Runs = None,
-) -> None:
-    """Copy a run's records, newest weights and compact network to a folder or one file that any Espalier can show."""
-    from core.runs import bundle
-    from core.runs.export import export as copy
-
-    store = open_store(runs)
-    folder = folder_of(store, run)
-    as_file, name = output.suffix == bundle.SUFFIX, folder.path.name
-    (bundle.pack if as_file else copy)(folder, output)
-    emit({"run": name, "file" if as_file else "folder": str(output)}, json_, f"{name} is in {output}")
-
-
-@app.command(name="import")
-def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="What `export RUN -o FILE.zip` wrote.")],
-    json_: Json = False,
-    runs: Runs = None,
-) -> None:
-    """Take in a run that was exported to one file; it is checked first, and nothing in it is run."""
-    from core.runs.bundle import unpack
-
-    name = unpack(open_store(runs), file, str(file))
-    emit({"run": name}, json_, f"{file} is run {name}")
-
-
+app.command()(cli_files.compact)
+app.command()(cli_files.measure)
+app.command()(cli_files.export)
+app.command(name="import")(cli_files.import_)
 app.command()(cli_collapses.collapses)
 app.command()(cli_data.data)
 app.command()(cli_evidence.evidence)

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from core.cli_shared import Data, Json, Runs, emit, folder_of, open_store, say
+from core.cli_shared import Data, Json, RunName, Runs, emit, folder_of, open_store, say
 from core.runs import home
 
 
 def attribute(
-    run: Annotated[str, typer.Argument(help="A run's name, or an unambiguous beginning of it.")],
+    run: RunName,
     epoch: Annotated[
         int | None, typer.Option("--epoch", min=0, help="Of the checkpoint; the last before the first unit died.")
     ] = None,

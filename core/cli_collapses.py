@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
 from rich.table import Table
 
-from core.cli_shared import Json, Runs, emit, folder_of, open_store
+from core.cli_shared import Json, RunName, Runs, emit, folder_of, open_store
 from core.runs.collapses import report_of
 
 
 def collapses(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or an unambiguous beginning of it.")],
+    run: RunName,
     json_: Json = False,
     runs: Runs = None,
 ) -> None:

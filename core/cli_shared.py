@@ -18,6 +18,7 @@ from core.runs.store import Store
 
 say = Console(stderr=True, highlight=False)
 
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or an unambiguous beginning of it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Runs = Annotated[Path | None, typer.Option("--runs", help="Folder of runs (or ESPALIER_RUNS).")]
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of data sets (or ESPALIER_DATA).")]

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from core.cli_shared import Data, Json, Runs, emit, folder_of, open_store
+from core.cli_shared import Data, Json, RunName, Runs, emit, folder_of, open_store
 from core.crossed import parsed
 from core.errors import BadInput
 from core.runs import home
 
 
 def whatif(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or an unambiguous beginning of it.")],
+    run: RunName,
     cross: Annotated[
         list[str] | None,
         typer.Option("--cross", help="SITE=0,3-5, or SITE for all of it, as stage2.1/block; repeat for more."),

@@ -11,7 +11,18 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from app import charts, family_charts, glossary, sentences, speed_charts, tradeoff_charts
+from app import (
+    chart_words,
+    charts,
+    family_charts,
+    glossary,
+    network_words,
+    proof_words,
+    sentences,
+    speed_charts,
+    stream_charts,
+    tradeoff_charts,
+)
 from app.components.figure_parts import figure_html, thinned
 from app.picture_charts import pictures
 
@@ -100,7 +111,7 @@ def specs(survival, factors, epochs):
     return {
         "accuracy": charts.accuracy_and_loss(epochs, MARKERS),
         "survival": charts.survival_heatmap(survival, [("Stage 1", 7), ("Stage 2", 7), ("Stage 3", 6)], MARKERS),
-        "factors": charts.factor_streams(factors, "stage1", MARKERS),
+        "factors": stream_charts.factor_streams(factors, "stage1", MARKERS),
         "speed": speed_charts.speed_curve(speed, MARKERS),
         "layers": speed_charts.speed_layers(layers),
         "deaths": charts.death_timeline(stages, [{"label": "1.2", "epoch": 22, "stage": "Stage 1"}], MARKERS),
@@ -135,7 +146,7 @@ def test_empty_tables_make_empty_figures():
     for spec in (
         charts.accuracy_and_loss(pd.DataFrame(columns=columns, dtype=float)),
         charts.survival_heatmap(pd.DataFrame()),
-        charts.factor_streams(pd.DataFrame()),
+        stream_charts.factor_streams(pd.DataFrame()),
         charts.death_timeline(pd.DataFrame()),
         speed_charts.speed_curve(pd.DataFrame(columns=["epoch", "measured", "low", "high", "promised"], dtype=float)),
         speed_charts.speed_layers(
@@ -165,7 +176,7 @@ def test_a_long_run_is_thinned_and_keeps_its_newest_epoch():
     assert spec["data"][0]["x"][-1] == 399
     assert len(json.dumps(spec)) < 50_000
     many = pd.DataFrame(np.full((400, 512), 0.25))
-    spec = charts.factor_streams(many)
+    spec = stream_charts.factor_streams(many)
     line = spec["data"][0]
     assert line["x"][0] == 0 and line["x"][-1] == 399 and len(line["x"]) == len(line["y"])
     assert len(json.dumps(spec)) < 50_000
@@ -174,20 +185,20 @@ def test_a_long_run_is_thinned_and_keeps_its_newest_epoch():
 
 def test_a_factor_that_came_back_is_dead_from_its_last_death_on_and_near_deaths_share_a_label():
     frame = pd.DataFrame({"a": [1, 0, 0.5, 0, 0.2, 0, 0, 0, 0, 0], "b": [1] * 6 + [0] * 4, "c": [1] * 10})
-    spec = charts.factor_streams(frame, "blocks")
+    spec = stream_charts.factor_streams(frame, "blocks")
     marks = next(trace for trace in spec["data"] if trace.get("hovertext"))
     assert marks["x"] == [5, 6] and marks["hovertext"] == ["a", "b"] and marks["text"] == ["", "a and b"]
     assert spec["alt"] == "2 of 3 factors of blocks are exactly zero at epoch 9, the first since epoch 5."
-    assert charts.together([(5, "a"), (50, "b")], 100) == ["a", "b"]
+    assert stream_charts.together([(5, "a"), (50, "b")], 100) == ["a", "b"]
 
 
 def test_a_log_axis_has_ticks_also_within_one_decade():
     def ticks(low, high):
-        return charts.log_ticks(np.array([low, high]))
+        return stream_charts.log_ticks(np.array([low, high]))
 
     assert ticks(1.1, 1.7) == {"tickvals": [1.2, 1.4, 1.6]} and ticks(0.03, 0.14) == {"tickvals": [0.05, 0.1]}
     assert ticks(0.3, 4) == {"dtick": "D2"} and ticks(1e-4, 1) == ticks(1, 1) == {"dtick": 1, "nticks": 6}
-    assert charts.log_ticks(np.array([])) == {"dtick": 1, "nticks": 6}
+    assert stream_charts.log_ticks(np.array([])) == {"dtick": 1, "nticks": 6}
     for low in (0.0123, 0.7, 3.3, 96):
         assert len(ticks(low, 1.3 * low)["tickvals"]) >= 2
 
@@ -273,11 +284,11 @@ def _view(alive, skip="identity"):
 
 def test_the_network_sentence_counts_dead_blocks_and_dates_the_last_death():
     view = _view([[16, 0, 0], [16, 9, 0], [16, 9, 8]])
-    text = sentences.network(view, macs=62, macs_dense=100, accuracy=0.91, accuracy_before=0.912)
+    text = network_words.network(view, macs=62, macs_dense=100, accuracy=0.91, accuracy_before=0.912)
     assert text == "Stage 1 lost 2 of 3 blocks by epoch 2; MACs −38 %, validation accuracy −0.2 pp."
-    assert sentences.network(view, 1) == "Stage 1 lost 1 of 3 blocks by epoch 1."
-    assert sentences.network(view, 0) == "Before training everything is alive."
-    assert sentences.network(_view([[16, 16, 15]], "none")) == "1 of 16 filters died by epoch 2."
+    assert network_words.network(view, 1) == "Stage 1 lost 1 of 3 blocks by epoch 1."
+    assert network_words.network(view, 0) == "Before training everything is alive."
+    assert network_words.network(_view([[16, 16, 15]], "none")) == "1 of 16 filters died by epoch 2."
 
 
 def test_the_network_sentence_names_the_thinnest_stage_not_the_one_that_lost_most():
@@ -286,7 +297,7 @@ def test_the_network_sentence_names_the_thinnest_stage_not_the_one_that_lost_mos
     wide["convs"] = [{"path": "t.c", "site": "t", "total": 64, "macs": 1, "params": 1}]
     view["stages"].append({"name": "Stage 2", "path": "t", "blocks": [wide]})
     view["alive"]["t"] = [64, 64, 40]  # 24 lost, of Stage 1 only 8
-    assert sentences.network(view) == "32 of 80 filters died by epoch 2, Stage 1 is the thinnest with 50 % alive."
+    assert network_words.network(view) == "32 of 80 filters died by epoch 2, Stage 1 is the thinnest with 50 % alive."
 
 
 def test_the_speed_sentence_names_everything_a_claim_needs():
@@ -302,10 +313,10 @@ def test_the_speed_sentence_names_everything_a_claim_needs():
         "batch": 128,
     }
     assert (
-        sentences.speed(result)
+        chart_words.speed(result)
         == "1.6 × measured (1.5–1.7, n = 30 pairs), 2.0 × promised by MACs, 2 threads on AMD EPYC, batch 128."
     )
-    assert sentences.speed({}) == "Not measured yet."
+    assert chart_words.speed({}) == "Not measured yet."
 
 
 @pytest.mark.parametrize(
@@ -321,11 +332,11 @@ def test_every_verdict_has_its_sentence(verdict, start):
         "sizes": [[1, 8, 8], [1, 16, 16]],
         "reference": "unmodified",
     }
-    assert sentences.certificate(result).startswith(start)
+    assert proof_words.certificate(result).startswith(start)
 
 
 def test_a_masked_certificate_is_never_read_as_free():
-    assert "may cost accuracy" in sentences.certificate({"verdict": "exact", "max_rel": 1e-15, "reference": "masked"})
+    assert "may cost accuracy" in proof_words.certificate({"verdict": "exact", "max_rel": 1e-15, "reference": "masked"})
 
 
 def test_the_glossary_finds_words_as_people_write_them():
@@ -340,11 +351,11 @@ def test_the_network_sentence_says_conv_groups_where_those_are_counted():
     for block, kind in zip(view["stages"][0]["blocks"], ("group", "group"), strict=True):
         view["alive"][f"{block['path']}/{kind}"] = view["alive"][block["convs"][0]["site"]]
         block["convs"][0]["site"] = f"{block['path']}/{kind}"
-    assert sentences.network(view) == "1 of 32 conv groups died by epoch 2."
+    assert network_words.network(view) == "1 of 32 conv groups died by epoch 2."
     first = view["stages"][0]["blocks"][0]["convs"][0]
     view["alive"]["s.0/filter"] = view["alive"][first["site"]]
     first["site"] = "s.0/filter"
-    assert sentences.network(view) == "1 of 32 filters and conv groups died by epoch 2."
+    assert network_words.network(view) == "1 of 32 filters and conv groups died by epoch 2."
 
 
 def _settings(*rows):

@@ -70,6 +70,7 @@ LAYERS = [
         "cli_headline",
         "cli_levels",
         "cli_evidence",
+        "cli_files",
         "cli_whatif",
         "cli_attribute",
         "cli_speed",

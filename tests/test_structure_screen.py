@@ -11,7 +11,7 @@ import torch
 from conftest import DEMO
 from test_pages import page, words
 
-from app import charts, structure_charts
+from app import charts, stream_charts, structure_charts
 from app.app_pages.structure_layers import layer_table
 from app.app_pages.structure_unit import company, kernel_pictures
 from app.runs import RunView
@@ -82,10 +82,12 @@ def test_every_death_stays_visible_however_few_columns_are_drawn():
 def test_the_stream_of_the_selected_unit_is_drawn_strong_also_among_many():
     frame = pd.DataFrame(np.linspace(0.1, 2, 300)[None, :] * np.ones((5, 1)))
     lines = [
-        d for d in charts.factor_streams(frame, picked=117, threshold=0.3)["data"] if d.get("customdata") == ["117"]
+        d
+        for d in stream_charts.factor_streams(frame, picked=117, threshold=0.3)["data"]
+        if d.get("customdata") == ["117"]
     ]
     assert len(lines) == 1 and lines[0]["line"]["width"] > 3
-    shapes = charts.factor_streams(frame, threshold=0.3)["layout"]["shapes"]
+    shapes = stream_charts.factor_streams(frame, threshold=0.3)["layout"]["shapes"]
     assert [s["y0"] for s in shapes if s.get("y0") == s.get("y1") == 0.3] == [0.3]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import inspect_charts, jobs, sentences, theme
+from app import inspect_charts, jobs, proof_words, sentences, theme
 from app.app_pages import parts
 from app.app_pages.inspecting_bring import Brought
 from app.app_pages.take_forms import FORMS, Form, checked
@@ -129,9 +129,9 @@ def _result(found: Brought, look: dict[str, Any], cut: dict[str, Any], place: Pa
     with right:
         with theme.card("The cut", cut_sentence(cut), key="inspect-result"):
             theme.kpi_row(_tiles(cut))
-            st.caption(sentences.certificate(cut["certificate"]))
+            st.caption(proof_words.certificate(cut["certificate"]))
             with st.expander("Certificate, number by number", icon=":material/verified:"):
-                st.dataframe(pd.DataFrame(sentences.certificate_rows(cut["certificate"])), hide_index=True, key="inspect-certificate")  # fmt: skip
+                st.dataframe(pd.DataFrame(proof_words.certificate_rows(cut["certificate"])), hide_index=True, key="inspect-certificate")  # fmt: skip
         _take(cut, place)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts, sentences, speed_charts, theme
+from app import chart_words, charts, sentences, speed_charts, stream_charts, theme
 from app.app_pages import parts
 from app.runs import RunView
 from core.phases import KIND_WORDS
@@ -71,7 +71,7 @@ def _streams(view: RunView) -> None:
     noun = view.noun(site)
     spec = view.kept(
         f"{site} figure",
-        lambda: charts.factor_streams(view.streams(site), parts.short(site), view.markers(), noun=noun),
+        lambda: stream_charts.factor_streams(view.streams(site), parts.short(site), view.markers(), noun=noun),
     )
     note = (
         SHRINK if noun == "factor" else "The length of every filter's weights; click a block above for another layer."
@@ -85,7 +85,7 @@ def _blocks(view: RunView) -> None:
         learned = {site: values for site, values in view.block_factors().items() if view.learns(site)}
         return pd.DataFrame(learned).rename(columns=parts.short)
 
-    spec = view.kept("blocks figure", lambda: charts.factor_streams(frame(), "blocks", view.markers()))
+    spec = view.kept("blocks figure", lambda: stream_charts.factor_streams(frame(), "blocks", view.markers()))
     parts.chart("Factors of the residual blocks", spec, lambda: frame().round(4), key="blocks", height=320)
 
 
@@ -106,7 +106,7 @@ def _no_speed(view: RunView) -> None:
     else:
         core = (view.result.get("levels") or [{"speed": None}])[0]["speed"]  # none of single weights: they save no time
         measured = core or view.measured()
-        sentence = sentences.speed(measured)
+        sentence = chart_words.speed(measured)
         of = "the core against the full level" if core else "the finished network"
         note = f"Of {of}; while it trained nobody asked." if measured else "The Speed page measures it."
     with theme.card(

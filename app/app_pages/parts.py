@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import sentences, theme
+from app import proof_words, sentences, theme
 from app.app_pages.files import files
 from app.asking import known
 from app.components.espalier import espalier
@@ -198,7 +198,7 @@ def proof(view: RunView) -> str:
         return f"{equal} levels leave as ordinary networks that answer as the level inside does; {told}. The full level is the whole network."
     if not view.learns_structure() and (result.get("certificate") or {}).get("verdict") == "nothing-removed":
         return "The dense control removes nothing, as it should: it is what the thin network is compared with."
-    return sentences.certificate(result.get("certificate"))
+    return proof_words.certificate(result.get("certificate"))
 
 
 def alive_of(view: RunView, kind: str) -> tuple[int, int]:

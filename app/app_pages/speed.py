@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import jobs, sentences, speed_charts, theme
+from app import chart_words, jobs, sentences, speed_charts, theme
 from app.app_pages import parts
 from app.app_pages.headline import headline
 from app.app_pages.speed_sweeps import sweeps
@@ -45,7 +45,7 @@ def _measured(run: str) -> None:
     parts.said()
     result = view.measured()
     _levels(view)
-    with theme.card("Whole network", sentences.speed(result), key="speed-whole"):
+    with theme.card("Whole network", chart_words.speed(result), key="speed-whole"):
         _button(row, view)
         if result:
             theme.kpi_row([
@@ -106,7 +106,7 @@ def layer_frame(layers: list[dict[str, Any]]) -> pd.DataFrame:
     """One row a layer, those that lose most of the promised time first; `reason` of those that lose any, and of what left."""
     frame = pd.DataFrame(layers)
     frame["path"] = [parts.short(path) for path in frame["path"]]
-    frame["lost_ms"] = sentences.lost_ms(frame)
+    frame["lost_ms"] = chart_words.lost_ms(frame)
     if "reason" in frame:
         told = (frame["lost_ms"] > 0) | (frame["compact_ms"] == 0)
         frame["reason"], frame["numbers"] = frame["reason"].where(told, ""), frame["numbers"].where(told, "")

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import sentences, theme
+from app import proof_words, sentences, theme
 from app.app_pages import parts
 from app.runs import RunView
 
@@ -29,7 +29,7 @@ def proof(view: RunView) -> None:
         )
         _certificate(result["certificate"])
     if result.get("why"):
-        with theme.card("Why not more", sentences.why_not(result), key="why-not"):
+        with theme.card("Why not more", proof_words.why_not(result), key="why-not"):
             _why_not(result)
 
 
@@ -78,7 +78,7 @@ def accuracies(accuracy: dict[str, float | None]) -> str:
 def _certificate(proof: dict[str, Any]) -> None:
     """Every number of the certificate, with what it has to be."""
     with st.expander("Certificate, number by number", icon=":material/verified:"):
-        st.dataframe(pd.DataFrame(sentences.certificate_rows(proof)), hide_index=True, key="certificate-rows")
+        st.dataframe(pd.DataFrame(proof_words.certificate_rows(proof)), hide_index=True, key="certificate-rows")
 
 
 def _why_not(result: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import charts, theme
+from app import stream_charts, theme
 from app.app_pages import parts
 from app.runs import RunView
 from app.selection import select, selected_number, selection
@@ -37,7 +37,7 @@ def site(view: RunView, epoch: int) -> None:
     )
 
     def drawn() -> dict[str, Any]:
-        return charts.factor_streams(shown, parts.short(chosen), view.markers(), noun=word, picked=unit, threshold=threshold, epoch=at)  # fmt: skip
+        return stream_charts.factor_streams(shown, parts.short(chosen), view.markers(), noun=word, picked=unit, threshold=threshold, epoch=at)  # fmt: skip
 
     spec = view.kept("streams", drawn, of=(chosen, word, unit, threshold, at))
     with theme.card(f"{word.capitalize()}s of {parts.short(chosen)}", spec["alt"], key="site"):

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import sentences, theme
+from app import proof_words, sentences, theme
 from app.app_pages import parts
 from app.lessons import here, progress
 from app.lessons.lesson import Lesson, Question, Step
@@ -190,7 +190,7 @@ def carried() -> None:
     here_now = (
         seed == answer["seed"] and here.answer_here("constants-cuts", shift=0.75, padding=padding, seed=seed) is answer
     )
-    words = f"{sentences.certificate(cut['certificate'])} {price}" if asked(4) else price
+    words = f"{proof_words.certificate(cut['certificate'])} {price}" if asked(4) else price
     if asked(4) and seed != answer["seed"]:
         words += " Shown: seed 0, recorded; press the button for your own."
     shown(
@@ -216,7 +216,7 @@ def certificates() -> None:
     with theme.card("Certificate", verdict_of(case, proof), key=f"{KEY}-proof"):
         rows = [
             r | {"must be": r["must be"].partition(",")[0]}
-            for r in sentences.certificate_rows(proof)
+            for r in proof_words.certificate_rows(proof)
             if not r["what"].startswith(("same", "largest difference of"))
         ]
         st.table(pd.DataFrame(rows), hide_index=True)
@@ -227,7 +227,7 @@ def verdict_of(case: str, proof: dict[str, Any]) -> str:
     """A certificate in a sentence; that of a cut which took a channel for silent does not speak of a network to use."""
     if case == "dropped":
         return f"Failed: the answers differ by up to {sentences.percent(proof['max_rel'])} of the output's spread."
-    return sentences.certificate(proof)
+    return proof_words.certificate(proof)
 
 
 def off_by() -> str:

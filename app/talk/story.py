@@ -6,7 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from app import charts, level_charts, sentences, speed_charts, tradeoff_charts, tradeoff_points, tradeoff_words
+from app import (
+    chart_words,
+    charts,
+    level_charts,
+    sentences,
+    speed_charts,
+    tradeoff_charts,
+    tradeoff_points,
+    tradeoff_words,
+)
 from app.app_pages import parts
 from app.app_pages.levels_cost import consensus_of, cost_frame
 from app.app_pages.speed import layer_frame
@@ -262,7 +271,7 @@ def _layers(view: RunView) -> list[Slide]:
     told = f"{speed['measured']:.2f} × as fast (quartiles {speed['low']:.2f} to {speed['high']:.2f}) where the MACs promised {speed['promised']:.2f} ×."
     drawn = f"Drawn: {LAYERS} of {len(frame)} layers." if len(frame) > LAYERS else ""
     footer = f"{conditions.speed_line(speed)} {drawn}\n{conditions.run_line(view)}"
-    notes = _notes(view, sentences.speed(speed), spec["alt"])
+    notes = _notes(view, chart_words.speed(speed), spec["alt"])
     return [
         Slide(
             "layers",

@@ -73,6 +73,18 @@ def test_a_run_proposes_the_network_what_died_the_cut_and_what_it_buys(demo):
     assert "AMD EPYC, 1 thread, batch 128, float32" in by["layers"].footer
 
 
+def test_a_nested_run_is_told_as_networks_in_one_tinted_level_by_level():
+    slides = story.of_run(view_of("shapes-families"), pd.DataFrame())
+    assert [slide.key for slide in slides] == ["dense", "training", "levels-macs", "levels-speed"]
+    first = slides[0]
+    assert (
+        "2 networks in one" in first.sentence
+        and "may leave" not in first.sentence
+        and first.espalier["levels"]["count"] == 2
+    )
+    assert first.footer.startswith("Bars: every layer; at the bottom what the core has of it")
+
+
 def test_a_trade_off_says_whose_points_are_hollow_and_how_many_seeds_each_has():
     (slide,) = story.of_points(compared(), None, ("macs",))
     assert slide.footer.startswith("Test accuracy. n = 2 a point, bars: range of the seeds; 6 epochs a run.")

@@ -22,7 +22,7 @@ from app.app_pages.speed import layer_frame
 from app.app_pages.structure_proof import removal
 from app.collapse_words import report_sentence
 from app.espalier_data import espalier_data, newest_sentence
-from app.level_words import is_masked
+from app.level_words import is_masked, nested_phase
 from app.runs import RunView, final_accuracy, learned_kinds
 from app.talk import conditions
 from app.talk.slide import Slide, brief
@@ -34,6 +34,7 @@ FEW = 3  # epochs that make a line
 APART = 11.0  # percent of a stage that its name is high, on a slide
 LAYERS = 7  # bars that stand legibly below each other
 DETAILS = ((13, "convolution"), (30, "block"), (10**9, "stage"))  # (blocks up to, how closely the tree is drawn)
+LEVELS = "Bars: every layer; at the bottom what the core has of it, above what larger levels add."
 LEGEND, TRUNK = "Bars: what lives of each layer. Dashed and crossed: dead.", " The trunk is the skip path."
 TWO_LINES = 180  # letters of a sentence above a tree, which must not be drawn smaller than its texts can be read
 AGAINST = {"macs": "MACs", "params": "parameters", "ms": "milliseconds", "times": "measured speed"}
@@ -156,7 +157,8 @@ def _dense(view: RunView) -> Slide:
     words = [
         "" if whole else f"{living} of {sentences.plural(view.alive.shape[1], 'unit')} alive from the first step",
         sentences.plural(blocks, "residual block") if blocks else "",
-        f"{sentences.plural(units, 'unit')} that may leave" if view.learns_structure() and units else "",
+        f"{_networks(view)} networks in one" if _networks(view) else "",
+        f"{sentences.plural(units, 'unit')} that may leave" if _learns_to_die(view) and units else "",
         f"{sentences.amount(layout['params'])} parameters", f"{sentences.amount(layout['macs'])} MACs an image",
     ]  # fmt: skip
     sentence = f"{sentences.listing([word for word in words if word], 4)}."
@@ -170,6 +172,12 @@ def _dense(view: RunView) -> Slide:
         _notes(view, sentence, "Space plays the training."),
         espalier=_tree(view, 0),
     )
+
+
+def _networks(view: RunView) -> int:
+    """How many networks a nested run is; 0 of any other."""
+    phase = nested_phase(view.started["config"])
+    return len(phase["levels"]) if phase else 0
 
 
 def _died(view: RunView) -> Slide:
@@ -288,12 +296,13 @@ def _layers(view: RunView) -> list[Slide]:
 def _legend(view: RunView) -> str:
     """The footer of a tree: what its signs mean, and of which run it is."""
     has_blocks = any(site["kind"] == "block" for site in view.sites)
-    return f"{LEGEND}{TRUNK if has_blocks else ''}\n{conditions.run_line(view)}"
+    return f"{LEVELS if _networks(view) else LEGEND}{TRUNK if has_blocks else ''}\n{conditions.run_line(view)}"
 
 
 def _tree(view: RunView, epoch: int) -> dict[str, Any]:
     blocks = sum(len(stage["blocks"]) for stage in view.layout["stages"])
-    data = espalier_data(view, selected={"epoch": str(epoch)}, follow=False)
+    bands = (view.result or {}).get("bands")
+    data = espalier_data(view, selected={"epoch": str(epoch)}, follow=False, bands=bands)
     return data | {"large": True, "detail": next(detail for most, detail in DETAILS if blocks <= most)}
 
 

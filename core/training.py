@@ -1,7 +1,8 @@
 """The run is a generator: `for event in run(config): …` trains, watches, measures, cuts and proves.
 
 It knows neither threads nor screens. What people ask of a living run comes in through `Controls`, as data (`obeying`); what
-happens goes out as events (`observing`). The consumer handles each event before training goes on.
+happens goes out as events (`observing`). It is kept and put back (`resuming`), and ended (`ending`). The consumer handles each event
+before training goes on.
 """
 
 from __future__ import annotations
@@ -17,23 +18,22 @@ from torch import Tensor, nn
 
 from core import checkpoint, conditions, cut, latency, standing
 from core import events as ev
-from core.compacting import Compacted, compacted
+from core.compacting import compacted
 from core.config import Phase, RunConfig
 from core.controls import Controls
 from core.data import batches, load
-from core.levels import levels_of
+from core.ending import finish
 from core.methods import all_sites, start
 from core.methods.base import MethodRun
-from core.nested.knowledge import check_classes, classes_in, endless, views_of
+from core.nested.knowledge import endless, views_of
 from core.obeying import obey
 from core.objective import Objective
 from core.observing import observe, timed_now
 from core.own import layout_of, network_for
+from core.resuming import keep, restore
 from core.schedules import lr_at, strength_factor
 from core.starting import starting
-from core.structure import RemovalPlan
 from core.trained import source_weights
-from core.watching import evaluate
 
 
 class Diverged(RuntimeError):
@@ -86,12 +86,12 @@ class Training:
     def run(self, resume: bool) -> Iterator[ev.Event]:
         """All phases, then cut, proof and measurement."""
         found = checkpoint.latest(self.folder / "checkpoints") if resume and self.folder else None
-        facts = self._restore(found) if found else self._begin_phase(0)
+        facts = restore(self, found) if found else self.begin_phase(0)
         yield self._started(resumed=found is not None)
         if found is None:
             yield from self._say_what_trains()
             yield from observe(self)
-            yield from self._checkpoint()
+            yield from keep(self)
         else:
             self.collapsed = set(facts["collapsed"])
         while True:
@@ -104,9 +104,9 @@ class Training:
                 break
             if self.config.phases[self.phase_index + 1].freeze != "nothing":
                 self.learned = cut.accuracy(self.network, self.dataset, "test", self.config.device)
-            self._begin_phase(self.phase_index + 1)
+            self.begin_phase(self.phase_index + 1)
             yield from self._say_what_trains()
-        yield from self._finish()
+        yield from finish(self)
 
     def _say_what_trains(self) -> Iterator[ev.Event]:
         """That the compact network trains in place of the whole one, where it does."""
@@ -114,7 +114,7 @@ class Training:
             text = f"{self.phase.name}: only the compact network trains, {100 * self.compacted.share:.0f} % of the MACs"
             yield ev.Notice(**self.where(), text=text)
 
-    def _begin_phase(self, index: int, fresh: bool = True, kept: Mapping[str, Tensor] | None = None) -> dict[str, Any]:
+    def begin_phase(self, index: int, fresh: bool = True, kept: Mapping[str, Tensor] | None = None) -> dict[str, Any]:
         """Install the method of phase `index` and a fresh optimizer. `fresh`: not on the way to a checkpoint, which has `kept`."""
         self.phase_index, self.epoch_in_phase = index, 0
         shape: dict[str, Tensor] = {}
@@ -135,10 +135,10 @@ class Training:
         if self.phase.soft_targets:
             teacher = source_weights(self.folder, self.config.source, self.config, self.dataset).to(self.device).eval()
         self.objective = Objective(self.config, self.phase, teacher)
-        self._make_optimizer()
+        self.make_optimizer()
         return {}
 
-    def _make_optimizer(self) -> None:
+    def make_optimizer(self) -> None:
         """A fresh optimizer, and a fresh average of weights, for the network that trains."""
         small = self.compacted
         self.optimizer = torch.optim.SGD(
@@ -237,7 +237,7 @@ class Training:
             and self.epoch < self.config.epochs
         ):
             yield timed_now(self, asked=False)
-        yield from self._checkpoint()
+        yield from keep(self)
 
     def _step_(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One update of weights (SGD) and structure (the method), from one backward pass."""
@@ -286,58 +286,3 @@ class Training:
             epochs=self.config.epochs,
             fraction=fraction,
         )
-
-    # standing
-
-    def _checkpoint(self) -> Iterator[ev.Event]:
-        if self.folder is None:
-            return
-        facts = self.where() | {
-            "compacted": self.compacted.plan.model_dump(mode="json") if self.compacted else None, "epoch_in_phase": self.epoch_in_phase, "strengths": self.method.strengths, "collapsed": sorted(self.collapsed),
-            "learned": self.learned, "classes": classes_in(self.views), "seconds": self.training_s, "config": self.config.model_dump(mode="json"),
-        }  # fmt: skip
-        tensors = standing.tensors_of(
-            self.network, self.optimizer, self.method, self.average, self.order, self.compacted
-        )
-        checkpoint.save(self.folder / "checkpoints" / f"{self.epoch:05d}.safetensors", tensors, facts)
-        yield ev.Checkpointed(**self.where(), file=f"{self.epoch:05d}.safetensors")
-
-    def _restore(self, file: Path) -> dict[str, Any]:
-        """Stand where the checkpoint stood."""
-        tensors, facts = standing.read(file, self.config)
-        for index in range(facts["phase"] + 1):
-            self._begin_phase(index, fresh=False, kept=standing.part(tensors, "weights/"))
-        standing.put_back_network(tensors, self.network, self.method)
-        if facts.get("compacted"):
-            plan = RemovalPlan.model_validate(facts["compacted"])
-            self.compacted = Compacted(self.network, self.method.frozen, plan)
-            self.compacted.load_state_tensors(standing.part(tensors, "compacted/"))
-            self._make_optimizer()
-        check_classes(self.phase.levels, self.views, facts.get("classes"))
-        self.step, self.epoch, self.epoch_in_phase = facts["step"], facts["epoch"], facts["epoch_in_phase"]
-        standing.put_back(tensors, self.optimizer, self.average, self.order)
-        self.method.strengths.update(facts["strengths"])
-        self.learned, self.training_s = facts.get("learned"), facts.get("seconds", 0.0)
-        return facts
-
-    def _finish(self) -> Iterator[ev.Event]:
-        """Cut, prove, time, save."""
-        trained: nn.Module = self.network.eval()
-        result = cut.result_of(trained, self.dataset, self.config, self.folder)
-        counts = self.method.counts(self.method.survival())
-        rows = [{"site": s.site, "kind": s.kind, "alive": counts[s.site], "total": s.total} for s in self.method.sites]
-        result["accuracy"]["val"] = evaluate(self.network, self.dataset, self.config)[1]
-        if self.phase.method == "nested" and self.phase.alone is None:
-            views = self.method.level_views()
-            result |= levels_of(trained, "this run", views, self.config.batch_size, learn=True)
-        if self.learned is not None:  # what was learned is cut as it is, exactly; fine-tuning came after
-            result["accuracy"] |= {
-                "test": self.learned, "compact": self.learned, "finetuned": result["accuracy"]["compact"],
-            }  # fmt: skip
-        result |= {
-            "seconds": self.training_s, "survival": rows, "weights_sha256": checkpoint.weights_sha256(trained.state_dict()),
-            "conditions": conditions.described(self.config),
-        }  # fmt: skip
-        if self.config.measure_every:
-            yield ev.Speed(**self.where(), speed=result["speed"], asked=False)
-        yield ev.Finished(**self.where(), result=result)

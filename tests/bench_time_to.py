@@ -46,7 +46,7 @@ class Ours:
             network=NETWORK, dataset="cifar10", batch_size=BATCH, threads=1, weight_decay=DECAY, phases=(phase,)
         )
         self.training = Training(config, None, data_dir(), Controls(()))
-        self.training._begin_phase(0)
+        self.training.begin_phase(0)
         self.network, self.dataset, self.optimizer = (
             self.training.network,
             self.training.dataset,

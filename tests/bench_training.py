@@ -82,7 +82,7 @@ def our_step(name, method, threads):
         network=name, dataset="cifar10", batch_size=BATCH, threads=threads, phases=(Phase(lr=0.01, **METHODS[method]),)
     )
     training = Training(config, None, data_dir(), Controls(()))
-    training._begin_phase(0)
+    training.begin_phase(0)
     training.network.train()
     images = endless(training.dataset)
 

@@ -203,7 +203,7 @@ def test_a_run_that_carries_constants_is_the_same_when_it_was_interrupted(tmp_pa
             made.append(any(place.carried is not None for place in self.places))
 
     monkeypatch.setattr("core.compacting.Compacted", Watched)
-    monkeypatch.setattr(training, "Compacted", Watched)
+    monkeypatch.setattr("core.resuming.Compacted", Watched)
     whole = list(training.run(config, folder=tmp_path / "a"))[-1].result
     assert made == [True], "dead filters with biases"
     controls = Controls()
@@ -223,7 +223,7 @@ def test_a_run_fine_tunes_its_compact_network_and_is_the_same_when_it_was_interr
             made.append(sum(p.numel() for p in self.network.parameters()))
 
     monkeypatch.setattr("core.compacting.Compacted", Watched)
-    monkeypatch.setattr(training, "Compacted", Watched)
+    monkeypatch.setattr("core.resuming.Compacted", Watched)
     events = list(training.run(config, folder=tmp_path / "a"))
     whole = events[-1].result
     (notice,) = (event for event in events if type(event).__name__ == "Notice")

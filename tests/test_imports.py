@@ -51,6 +51,8 @@ LAYERS = [
         "levels",
         "objective",
         "observing",
+        "resuming",
+        "ending",
         "obeying",
         "crossing",
         "whatif",

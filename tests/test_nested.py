@@ -135,7 +135,7 @@ def test_a_step_takes_the_mean_of_the_levels_losses():
     settings = NESTED | {"momentum": 0, "weight_decay": 0}
     settings["phases"] = [settings["phases"][0] | {"lr_schedule": "constant"}]
     run = training.Training(checked(settings), None, None, Controls(()))
-    run._begin_phase(0)
+    run.begin_phase(0)
     before = {name: p.detach().clone() for name, p in run.network.named_parameters()}
     images, labels = run.dataset.normalise(run.dataset.train.images[:32]), run.dataset.train.labels[:32]
     losses = [F.cross_entropy(level(images), labels) for level in run.method.levels()]

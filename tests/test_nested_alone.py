@@ -38,7 +38,7 @@ def test_a_level_alone_is_trained_like_an_ordinary_network_of_its_shape_and_beco
     run = training.Training(
         config(phase, network=network, batch_size=32, precision="float32"), None, None, Controls(())
     )
-    run._begin_phase(0)
+    run.begin_phase(0)
     nested, level = run.method.nested, run.phase.alone
     ordinary = extract(nested, level).train()
     masks = {name: weight != 0 for name, weight in masked_weights(ordinary).items()} if "weights" in kind else {}
@@ -100,7 +100,7 @@ def test_a_level_alone_starts_from_the_same_weights_as_the_nested_one(tmp_path):
         run = training.Training(
             config(joint(HALF, alone=alone, own_heads=True), network="lenet"), None, None, Controls(())
         )
-        run._begin_phase(0)
+        run.begin_phase(0)
         made.append(extract(run.method.nested, 0).state_dict())
     assert made[0].keys() == made[1].keys() and all(torch.equal(made[0][name], made[1][name]) for name in made[0])
 

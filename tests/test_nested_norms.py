@@ -50,7 +50,7 @@ def test_statistics_taken_anew_are_means_over_all_images_and_unbiased_variances(
     """Of the first norm by hand in float64: 1,077 images in equal batches (359), and with a smaller last one (77 of 200)."""
     settings = config(joint(HALF, level_norms="recalibrated"), network="resnet20", batch_size=batch)
     run = training.Training(settings, None, None, Controls(()))
-    run._begin_phase(0)
+    run.begin_phase(0)
     level = run.method.nested.inner[0]
     run.network.train()
     run._end_phase()
@@ -69,7 +69,7 @@ def test_statistics_taken_anew_are_means_over_all_images_and_unbiased_variances(
 def test_statistics_of_one_batch_of_everything_are_those_of_the_data_in_every_norm():
     settings = config(joint(HALF, level_norms="recalibrated"), network="resnet20", batch_size=2000)
     run = training.Training(settings, None, None, Controls(()))
-    run._begin_phase(0)
+    run.begin_phase(0)
     run._end_phase()
     level, seen = run.method.calls[0], {}
     for path, norm in norms_of(level.own.network).items():

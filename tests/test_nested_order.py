@@ -109,7 +109,7 @@ def test_levels_of_a_source_that_learned_structure_take_what_lives_first(tmp_pat
     _, watched = trained(settings, tmp_path / "nested")
     assert len(watched[-1].levels) == 2
     run = training.Training(settings, tmp_path / "again", None, training.Controls(()))
-    run._begin_phase(0)
+    run.begin_phase(0)
     ties = {tie.source: tie for tie in run.method.nested.inner[0].ties.values()}
     for layer, factor in (("conv2", factors[0]), ("fc1", factors[1])):
         kept = set(ties[f"{layer}.bias"].elements.tolist())

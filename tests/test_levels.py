@@ -30,7 +30,7 @@ from app.app_pages.levels_cost import (
 )
 from app.app_pages.levels_filters import alike_sentence, rows_of
 from app.app_pages.levels_predict import answers_table, verdicts
-from app.app_pages.parts import leaving
+from app.app_pages.run_tiles import leaving
 from app.pictures import kernel_sheet, pixels_of
 from app.runs import RunView
 from core.config import checked

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import theme
-from app.app_pages import parts
+from app.app_pages import parts, run_tiles
 from app.app_pages.beside_paper import beside_paper
 from app.app_pages.family import family, search_line
 from app.app_pages.live_figures import figures
@@ -86,7 +86,7 @@ def _pulse(run: str, often: bool) -> None:
 def _watch(run: str) -> None:
     """One look at its network, figures, family and answers."""
     row, view = row_of(run), view_of(run)
-    theme.kpi_row(parts.tiles(view, row))
+    theme.kpi_row(run_tiles.tiles(view, row))
     with theme.card("The network as it stands", key="tree"):
         parts.tree(view, key=f"tree-{run}", follow=True)
     if row is not None:

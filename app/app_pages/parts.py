@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app import proof_words, sentences, theme
+from app import theme
 from app.app_pages.files import files
 from app.asking import known
 from app.components.espalier import espalier
 from app.components.live_chart import live_chart
 from app.espalier_data import died, espalier_data
-from app.runs import RunView, final_accuracy, methods_of, newest_run, row_of, view_of
+from app.runs import RunView, methods_of, newest_run, row_of, view_of
 from app.selection import select, selection
 from app.talk.conditions import of_run
 from app.talk.slide import Slide, brief
@@ -95,120 +94,6 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def tiles(view: RunView, row: Run | None) -> list[tuple[str, str, str]]:
-    """The run in five numbers."""
-    table = view.table()
-    if table.empty:
-        return [
-            (
-                "state",
-                row.state if row else "recorded",
-                "the first numbers come after the first look at the validation images",
-            )
-        ]
-    last, result = table.iloc[-1], view.result
-    dense = view.layout["macs"]
-    blocks, filters = alive_of(view, "block"), alive_of(view, "filter")
-    speed, proof = view.measured(), (result or {}).get("certificate")
-    if result:
-        accuracy = (
-            "test accuracy",
-            sentences.percent(final_accuracy(result["accuracy"]), 1),
-            f"{after_the_cut(result['accuracy'])} · one seed",
-        )
-        left = result["macs_per_image"]["compact"]
-        macs = (
-            "MACs left",
-            sentences.amount(left),
-            f"{sentences.percent(left / result['macs_per_image']['dense'])} of {sentences.amount(dense)}, counted after the cut",
-        )
-    else:
-        accuracy = (
-            "validation accuracy",
-            f"{sentences.percent(last['val_accuracy'], 1)}",
-            f"after epoch {int(last['epoch'])}"
-            + ("" if math.isnan(last["train_loss"]) else f" · loss {last['train_loss']:.3f}"),
-        )
-        macs = (
-            "MACs left",
-            sentences.amount(last["macs"]),
-            f"{sentences.percent(last['macs'] / dense)} of {sentences.amount(dense)}, estimated",
-        )
-    learns = view.learns_structure()
-    notes = [f"{blocks[0]} / {blocks[1]} blocks"] if blocks[1] else []
-    groups = alive_of(view, "group")
-    notes += [f"{groups[0]} / {groups[1]} conv groups"] if groups[1] else []
-    levels = (view.result or {}).get("levels") or []
-    if not learns:
-        notes += [
-            "levels share the weights; none is driven to zero" if levels else "the dense control drives nothing to zero"
-        ]
-    neurons = any(s["kind"] == "neuron" for s in view.sites)
-    name = "filters and neurons alive" if neurons else "filters alive"
-    alive = (name, f"{filters[0]} / {filters[1]}", " · ".join(notes))
-    if levels and levels[0]["speed"]:  # the full level is the whole network: what the core buys is what counts
-        speed = levels[0]["speed"]
-    fast = (
-        (
-            "measured speed of the core" if levels else "measured speed",
-            f"{speed['measured']:.2f} ×",
-            f"{speed['low']:.2f}–{speed['high']:.2f}, n = {speed['n']}; promised {speed['promised']:.2f} ×",
-        )
-        if speed
-        else ("measured speed", "—", "not measured yet")
-    )
-    proved = (
-        (
-            "removal",
-            proof["verdict"].replace("nothing-removed", "nothing"),
-            f"largest difference {sentences.scientific(proof['max_rel'])}" if proof["max_rel"] is not None else "",
-        )
-        if proof
-        else ("removal", "—", "proved at the end")
-    )
-    return [accuracy, macs, fast, alive, leaving(levels) if levels else proved]
-
-
-def leaving(levels: list[dict[str, Any]]) -> tuple[str, str, str]:
-    """How the levels of a nested run leave: a tile."""
-    proofs = [level["certificate"] for level in levels]
-    wrong = [k for k, one in enumerate(proofs) if one["verdict"] not in ("exact", "nothing-removed")]
-    most = max((one["max_rel"] for one in proofs if one["max_rel"] is not None), default=0.0)
-    told = (
-        f"level {wrong[0]}: {proofs[wrong[0]]['verdict']}"
-        if wrong
-        else f"largest difference {sentences.scientific(most)}"
-    )
-    return ("levels that leave equal", f"{len(levels) - len(wrong)} of {len(levels)}", told)
-
-
-def after_the_cut(accuracy: dict[str, Any]) -> str:
-    """What the cut left, beside what fine-tuning made of it."""
-    cut = sentences.percent(accuracy["compact"], 1)
-    return f"compact {cut}" if accuracy.get("finetuned") is None else f"fine-tuned; right after the cut {cut}"
-
-
-def proof(view: RunView) -> str:
-    """The certificate in a sentence; the dense control is told apart from a method that removed nothing."""
-    result = view.result or {}
-    if result.get("levels"):
-        _, equal, told = leaving(result["levels"])
-        return f"{equal} levels leave as ordinary networks that answer as the level inside does; {told}. The full level is the whole network."
-    if not view.learns_structure() and (result.get("certificate") or {}).get("verdict") == "nothing-removed":
-        return "The dense control removes nothing, as it should: it is what the thin network is compared with."
-    return proof_words.certificate(result.get("certificate"))
-
-
-def alive_of(view: RunView, kind: str) -> tuple[int, int]:
-    """(living, total) units of a kind now; neurons count as filters."""
-    kinds = ("filter", "neuron") if kind == "filter" else (kind,)
-    sites = [s for s in view.sites if s["kind"] in kinds]
-    if not len(view.alive):
-        return 0, 0
-    living = sum(int(view.alive[-1, s["offset"] : s["offset"] + s["total"]].sum()) for s in sites)
-    return living, sum(s["total"] for s in sites)
 
 
 def tree(view: RunView, *, key: str, follow: bool, playing: bool = False, ghost: dict[str, Any] | None = None) -> None:

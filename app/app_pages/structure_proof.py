@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import proof_words, sentences, theme
-from app.app_pages import parts
+from app.app_pages import parts, run_tiles
 from app.runs import RunView
 
 
@@ -19,7 +19,7 @@ def proof(view: RunView) -> None:
             st.caption("Take away can also cut what is dead at the newest checkpoint of a run that ended early.")
         return
     result = view.result
-    with theme.card("Cut and proof", parts.proof(view), key="proof"):
+    with theme.card("Cut and proof", run_tiles.proof(view), key="proof"):
         removed = removal(result)
         macs, params = result["macs_per_image"], result["params"]
         st.markdown(

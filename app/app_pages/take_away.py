@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, sentences, speed_charts, theme
-from app.app_pages import parts
+from app.app_pages import parts, run_tiles
 from app.app_pages.beside_paper import beside_paper
 from app.app_pages.files import files
 from app.app_pages.structure_layers import layer_table
@@ -66,7 +66,7 @@ def page() -> None:
 
 def _network(row: Run | None, view: RunView) -> None:
     result, file = view.result, view.folder.compact
-    sentence = parts.proof(view) if result else "Not cut yet: the compact network is written when training ends."
+    sentence = run_tiles.proof(view) if result else "Not cut yet: the compact network is written when training ends."
     with theme.card("The compact network", sentence, key="take-network"):
         if result is None or not file.exists():
             command = f"python -m core compact {view.name} -o compact.safetensors"

@@ -16,7 +16,7 @@ from app import (
     tradeoff_points,
     tradeoff_words,
 )
-from app.app_pages import parts
+from app.app_pages import parts, run_tiles
 from app.app_pages.levels_cost import consensus_of, cost_frame
 from app.app_pages.speed import layer_frame
 from app.app_pages.structure_proof import removal
@@ -208,7 +208,7 @@ def _cut(view: RunView) -> Slide:
     result = view.result or {}
     verdict = result["certificate"]["verdict"]
     macs, accuracy = result["macs_per_image"], result["accuracy"]
-    said = parts.proof(view)
+    said = run_tiles.proof(view)
     numbers = (
         f"Gone: {removal(result).partition(' (')[0]}; MACs {sentences.change(macs['compact'] / macs['dense'] - 1)}. Test accuracy "
         f"{sentences.percent(accuracy['test'] or 0.0, 1)} before, {sentences.percent(accuracy['compact'] or 0.0, 1)} after"

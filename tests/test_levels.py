@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.metrics import normalized_mutual_info_score
 from test_pages import page, words
 
-from app import level_charts, level_words
+from app import level_charts, level_sentences, level_words
 from app import runs as runs_seen
 from app.app_pages.levels_budget import budget_sentence, ends, needs_table, within
 from app.app_pages.levels_cost import (
@@ -302,12 +302,12 @@ def test_a_line_joins_only_levels_of_one_run_with_the_same_classes():
 def test_the_sentences_say_what_levels_cost_and_gain():
     result = result_of(2)
     frame = cost_frame(result)
-    said = level_charts.cost_sentence(frame, consensus_of(result), pd.DataFrame([{"level": 0, "accuracy": 0.85}]))
+    said = level_sentences.cost_sentence(frame, consensus_of(result), pd.DataFrame([{"level": 0, "accuracy": 0.85}]))
     assert said == (
         "The core does 50 % of the full level's MACs and measures 1.50 × as fast (quartiles 1.40-1.62). It answers right on 80.0 % where the full level does on 82.0 %; "
         "all levels asked together: average 90.0 %; level 0 core trained alone, +5.0 pp against nested. One seed."
     )
-    masked = level_charts.cost_sentence(frame.assign(macs=1.0), {}, pd.DataFrame())
+    masked = level_sentences.cost_sentence(frame.assign(macs=1.0), {}, pd.DataFrame())
     assert masked.startswith("The core keeps 50 % of the weights, but scattered: it computes as much as the full level")
     assert level_words.bytes_sentence(result) == (
         "The file with all 2 levels has 1.0 MB; in files of their own they would take 1.3 MB, 1.30 times as much. (Parameters and buffers.)"

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import level_charts, sentences, theme
+from app import level_charts, level_sentences, sentences, theme
 from app.app_pages import parts
 from app.components.live_chart import live_chart
 from app.level_words import is_masked, levels_table, task_of
@@ -32,7 +32,7 @@ def level_cost(row: Run | None, view: RunView) -> None:
     alone, masked = alone_frame(config, controls), is_masked(config["phases"][-1]["levels"])
     papers = papers_of(config, frame, masked)
     with theme.card(
-        "Accuracy against cost", level_charts.cost_sentence(frame, consensus_of(result), alone), key="levels-cost"
+        "Accuracy against cost", level_sentences.cost_sentence(frame, consensus_of(result), alone), key="levels-cost"
     ):
         first = "weights" if masked else "macs"
         names = {"macs": "MACs", "weights": "Weights kept", "speed": "Measured speed"}

@@ -10,6 +10,7 @@ from app import (
     chart_words,
     charts,
     level_charts,
+    level_sentences,
     sentences,
     speed_charts,
     tradeoff_charts,
@@ -247,11 +248,11 @@ def _levels(view: RunView) -> list[Slide]:
         return []
     frame, nothing = cost_frame(result), pd.DataFrame()
     by = "weights" if is_masked(view.started["config"]["phases"][-1]["levels"]) else "macs"
-    told = level_charts.cost_sentence(frame, consensus_of(result), nothing)
+    told = level_sentences.cost_sentence(frame, consensus_of(result), nothing)
     slides = []
     said = {
-        by: level_charts.accuracy_sentence(frame, consensus_of(result)),
-        "speed": level_charts.speed_sentence(frame),
+        by: level_sentences.accuracy_sentence(frame, consensus_of(result)),
+        "speed": level_sentences.speed_sentence(frame),
     }
     for cost, title in ((by, "Networks inside one another"), ("speed", "Every level, measured")):
         spec = level_charts.accuracy_against_cost(frame, consensus_of(result), nothing, nothing, cost, apart=0.2)

@@ -268,6 +268,10 @@ def test_a_finding_says_loudly_that_nothing_was_removed_but_of_levels(monkeypatc
     assert findings.findings(Table("t", "", "", tuple(own))) == [
         "Point: 1.00 % test error, and nothing was removed (n = 1)."
     ]
+    scattered = a["t.0"] | whole | {"density": 0.3}
+    monkeypatch.setattr(findings, "recorded", lambda table: {"t.0": scattered})
+    assert "with 30.0 % of the weights, and nothing was removed" in findings.findings(Table("t", "", "", tuple(own)))[0]
+    monkeypatch.setattr(findings, "recorded", lambda table: {"t.0": a["t.0"] | whole})
     level = (replace(own[0], level=1),)
     assert findings.findings(Table("t", "", "", level)) == ["Level 1: 1.00 % test error (n = 1)."]
 

@@ -44,10 +44,16 @@ def outcomes(wanted: Wanted, row: Row) -> list[dict[str, Any]]:
     after = {
         "label": "" if wanted.level is None else f"level {wanted.level}", "accuracy": accuracy.get("finetuned") or accuracy["compact"],
         "macs": row["macs_per_image"]["compact"] / row["macs_per_image"]["dense"],
-        "params": row["params"]["compact"] / row["params"]["dense"], "verdict": proof["verdict"], "max_rel": proof["max_rel"],
+        "params": _left(row), "verdict": proof["verdict"], "max_rel": proof["max_rel"],
         "speed": speed.get("measured"), "conv_macs": row["conv_macs"] / row["conv_macs_dense"] if row.get("conv_macs_dense") else None,
     }  # fmt: skip
     return [after]
+
+
+def _left(row: Row) -> float:
+    """The share of parameters that the compact network has; where zeros are scattered in it, of weights that are not zero."""
+    share = float(row["params"]["compact"] / row["params"]["dense"])
+    return share if share < 1 else float(row.get("density", 1.0))
 
 
 def _kept(level: Row, full: Row) -> float:

@@ -60,7 +60,7 @@ def write_row(wanted: Wanted, run: Run, folder: RunFolder) -> None:
         "name": wanted.name, "role": wanted.role, "seed": wanted.config.seed, "tried": wanted.tried, "epochs": wanted.config.epochs,
         "settings": settings, "settings_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
         **{key: result.get(key) for key in KEPT}, "speed": _without_layers(result.get("speed")), "date": time.strftime("%Y-%m-%d"),
-        **_conv_macs(folder, wanted.config), "deaths": _deaths(folder), "collapsed": _collapsed(folder), "left": _left(folder, result),
+        **_of_compact(folder, wanted.config), "deaths": _deaths(folder), "collapsed": _collapsed(folder), "left": _left(folder, result),
     }  # fmt: skip
     if result.get("levels"):
         row["levels"] = [one | {"speed": _without_layers(one["speed"])} for one in result["levels"]]
@@ -100,18 +100,19 @@ def _collapsed(folder: RunFolder) -> list[list[Any]]:
     return sorted([epoch, site] for site, epoch in dead.items())
 
 
-def _conv_macs(folder: RunFolder, config: RunConfig) -> dict[str, int]:
-    """MACs of the convolutions for one image, `conv_macs` of the compact network and `conv_macs_dense`: what SSL's tables count."""
+def _of_compact(folder: RunFolder, config: RunConfig) -> dict[str, float]:
+    """MACs of the convolutions for one image, `conv_macs` of the compact network and `conv_macs_dense`: what SSL's tables count; and `density`,
+    weights of it that are not zero over those of the dense network (0-1)."""
     if not folder.compact.exists():
         return {}
     import torch
 
+    from core.levels import living
     from core.networks import build
     from core.structure import cost, load
 
     shape, classes = DATASETS[config.dataset].shape, DATASETS[config.dataset].num_classes
     dense = build(config.network, num_classes=classes, in_channels=shape[0], image_size=shape[1])
-    found = {}
-    for name, network in (("conv_macs", load(folder.compact)), ("conv_macs_dense", dense)):
-        found[name] = cost(network.eval(), torch.zeros(1, *shape)).conv_macs
-    return found
+    small = load(folder.compact).eval()
+    left, whole = (cost(network, torch.zeros(1, *shape)).conv_macs for network in (small, dense.eval()))
+    return {"conv_macs": left, "conv_macs_dense": whole, "density": living(small) / living(dense)}

@@ -35,12 +35,13 @@ APART = 0.22  # rows, between the marks of one point
 def control_chart(rows: Sequence[Standing]) -> Spec:
     """Points of test accuracy, the method less its controls, with the 95 % interval of the mean of the pairs; of one seed hollow."""
     roles = [role for role in CONTROLS if any(role in row.against for row in rows)]
+    longest = max((len(row.point) for row in rows), default=0)
     data = [_marks(rows, role, APART * (at - (len(roles) - 1) / 2)) for at, role in enumerate(roles)]
     layout = base_layout(
         xaxis=titled_axis("points of test accuracy: the method less the control", zeroline=False),
         yaxis=titled_axis("", tickvals=list(range(len(rows))), ticktext=[row.point for row in rows], range=[len(rows) - 0.5, -0.5], showgrid=False),
         shapes=[rule(x0=0, x1=0, yref="paper", y0=0, y1=1, color=GHOST, width=1.6)],
-        showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"}, margin={"l": 120, "r": 16, "t": 34, "b": 42},
+        showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"}, margin={"l": max(120, 20 + 6.5 * longest), "r": 16, "t": 34, "b": 42},
         plot_bgcolor=PAPER,
     )  # fmt: skip
     return figure(data, layout, controls_sentence(rows))

@@ -218,13 +218,18 @@ def evidence_points() -> pd.DataFrame:
 
 
 def _told_once(table: Table, lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The lines of networks that leave, named; a control that several points share comes once, without a point's name."""
+    """The lines of networks that leave, named; a control that several points share comes once, without a point's name, and not at all where
+    another line has its runs among more seeds."""
     several = len({line["point"] for line in lines}) > 1
     shared = Counter((line["role"], line["accuracy"], line["macs"]) for line in lines if line["role"] != METHOD)
+    runs: dict[tuple[str, str], set[str]] = {}
+    for wanted in table.wanted:
+        runs.setdefault((wanted.point, wanted.role), set()).add(wanted.name)
     seen: set[Any] = set()
     for line in lines:
-        same = (line["role"], line["accuracy"], line["macs"])
-        if line["macs"] is None or same in seen:
+        same, own = (line["role"], line["accuracy"], line["macs"]), runs[line["point"], line["role"]]
+        among = any(own < more for (_, role), more in runs.items() if role == line["role"])
+        if line["macs"] is None or same in seen or among:
             continue  # all levels together, or said before
         name = ROLES.get(line["role"], line["point"])
         if shared[same] > 1:

@@ -175,6 +175,12 @@ def test_points_that_share_a_control_show_it_once_and_name_their_own(monkeypatch
     ]
 
 
+def test_a_control_of_one_seed_that_is_among_anothers_seeds_is_no_point_of_its_own():
+    table = tradeoff_points.evidence_points()
+    dense = table[table["key"].str.startswith("sss-resnet20/") & (table["role"] == "dense control")]
+    assert list(dense["label"]) == ["SSS: dense control"] and list(dense["n"]) == [3]
+
+
 def points(count, seed=0, source="ours"):
     draw = random.Random(seed)
     return pd.DataFrame([

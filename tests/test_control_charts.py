@@ -23,7 +23,7 @@ def test_a_row_a_point_and_a_mark_a_control_beside_one_another():
     assert dense.marker.symbol == ("square", "square-open"), "one seed has no interval: hollow"
     assert scratch.marker.symbol == ("x",) and dense.marker.color != scratch.marker.color
     assert list(spec["layout"]["yaxis"]["ticktext"]) == ["row 2", "row 3"]
-    long = Standing("t", "ISTA at ten times the strength", 1, "", ROWS[1].against)
+    long = Standing("t", "ISTA, three times the strength", 1, "", ROWS[1].against)
     assert control_charts.control_chart([long])["layout"]["margin"]["l"] > 200 > spec["layout"]["margin"]["l"], (
         "a name is not cut"
     )

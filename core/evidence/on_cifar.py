@@ -25,6 +25,7 @@ ONE_PASS = Phase(
     epochs=15, lr=0.2, lr_schedule="one-cycle", kinds=("filter", "block"), strength_filter=0.0016, strength_block=0.06,
     strength_schedule="ramp", ramp_from=0.3, ramp=0.5,
 )  # fmt: skip
+SEARCHED = ("APG", "ISTA, three times the strength")  # of two settings, as the table's note says
 GROUPS = ONE_PASS.model_copy(
     update={"kinds": ("group",), "strength_filter": 0.0, "strength_block": 0.0, "strength_group": 0.004}
 )
@@ -64,8 +65,8 @@ def others() -> list[Wanted]:
             ("subgradient and threshold", "subgradient", ONE_PASS.lr),
         )
     }
-    tenfold = {key: 10 * getattr(ONE_PASS, key) for key in ("strength_filter", "strength_block")}
-    solvers["ISTA at ten times the strength"] = one_pass(ONE_PASS.model_copy(update={"solver": "ista", **tenfold}))
+    more = {key: 3 * getattr(ONE_PASS, key) for key in ("strength_filter", "strength_block")}
+    solvers["ISTA, three times the strength"] = one_pass(ONE_PASS.model_copy(update={"solver": "ista", **more}))
     slim = Phase(
         name="slimming", method="slimming", kinds=("filter",), strength_filter=0.002, epochs=10, lr=0.2, lr_schedule="one-cycle"
     )  # fmt: skip
@@ -88,14 +89,14 @@ def others() -> list[Wanted]:
         wanted
         for name, config in found.items()
         for wanted in (
-            Wanted(f"sss-resnet20.{_words(name)}.0", name, config, tried=2 if name == "APG" else 1),
+            Wanted(f"sss-resnet20.{_words(name)}.0", name, config, tried=2 if name in SEARCHED else 1),
             Wanted("sss-resnet20.dense.0", name, whole, DENSE),
         )
     ]
 
 
 def _words(name: str) -> str:
-    return name.lower().replace(" ", "-")
+    return name.lower().replace(",", "").replace(" ", "-")
 
 
 SSL_DEPTH = Table(
@@ -113,9 +114,10 @@ SSS_RESNET = Table(
     "sss-resnet20", "SSS on CIFAR-10: ResNet-20, blocks and filters",
     "What does one pass keep, against its shape from scratch, and against other ways to a small network?",
     (*controlled("sss-resnet20", "SSS", one_pass(ONE_PASS), tried=2), *others()), paper={"SSS": "SSS"}, differs={"SSS": "blocks alone"},
-    note="The standard APG's momentum grows towards 1: at SSS's rate of 0.2 its loss was no number any more after six epochs, so it trains at 0.05. APG, ISTA and the subgradient have SSS's strengths; ISTA has no momentum, so that at the same strength a step of it pulls a factor 1 / (1 - mu) = ten "
-    "times less, hence also ten times the strength. Few exact zeros of l1 on single weights outlast the noise of small batches as the rate falls (0.3 % at the end of a run of three epochs), so that "
-    "the smaller half of the weights is cut after it.",
+    note="The standard APG's momentum grows towards 1: at SSS's rate of 0.2 its loss was no number any more after six epochs, so it trains at 0.05. APG, ISTA and the "
+    "subgradient have SSS's strengths; ISTA has no momentum, so that at the same strength a step of it pulls a factor 1 / (1 - mu) = ten times less; at ten times the "
+    "strength it took every residual block within nine epochs and 74 % of the test images were wrong, hence three times. Few exact zeros of l1 on single weights outlast the "
+    "noise of small batches as the rate falls (0.3 % at the end of a run of three epochs), so that the smaller half of the weights is cut after it.",
 )  # fmt: skip
 SSS_RESNEXT = Table(
     "sss-resnext20", "SSS on CIFAR-10: ResNeXt-20, conv groups",

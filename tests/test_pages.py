@@ -521,6 +521,13 @@ def test_a_finished_run_of_a_paper_stands_beside_its_rows(runs, run_state):
             and "This run errs on" in said
             and "strengths for CIFAR are not published" in said
         ), name
+    with runs._write() as session:
+        row = session.get_one(Run, run)
+        row.config = row.config | {"preset": "sss-of-another-place"}
+    said = words(page("live", run))
+    assert "nearest of the paper" in said and "its preset asks for" not in said, (
+        "a preset that is none of ours is no error"
+    )
     assert "nearest of the paper" not in words(page("live", run_state("finished")))
 
 

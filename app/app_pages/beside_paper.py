@@ -10,7 +10,7 @@ import streamlit as st
 from app import sentences, theme
 from app.runs import RunView, config_of, final_accuracy
 from core.papers import Point, caveats, published
-from core.presets import preset
+from core.presets import PRESETS
 from core.runs.tables import Run
 
 
@@ -36,9 +36,9 @@ def beside_paper(row: Run | None, view: RunView) -> None:
 
 
 def _length(config: dict[str, Any]) -> list[str]:
-    """How long it trained, in one sentence, where that is not what its preset asks for."""
+    """How long it trained, in one sentence, where that is not what its preset asks for; a run from elsewhere may name none of ours."""
     ran = sum(phase["epochs"] for phase in config["phases"])
-    asked = sum(phase.epochs for phase in preset(config["preset"]).config.phases)
+    asked = next((p.config.epochs for p in PRESETS if p.name == config["preset"]), ran)
     return [f"This run trained {sentences.plural(ran, 'epoch')}; its preset asks for {asked}."] if ran != asked else []
 
 

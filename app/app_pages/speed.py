@@ -89,11 +89,12 @@ def _levels(view: RunView) -> None:
         )
         for level in levels if (told := level["speed"])
     ]  # fmt: skip
-    said = (
-        "Each level taken away, against the full one."
-        if tiles
-        else "Levels of single weights save no time: each computes as much as the full one."
+    untimed = (
+        "Levels of single weights save no time: each computes as much as the full one."
+        if levels[0]["macs"] == levels[-1]["macs"]
+        else "The levels were not timed."
     )
+    said = "Each level taken away, against the full one." if tiles else untimed
     with theme.card("Level by level", said, key="speed-levels"):
         if tiles:
             theme.kpi_row(tiles)

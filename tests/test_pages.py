@@ -525,7 +525,7 @@ def test_a_finished_run_of_a_paper_stands_beside_its_rows(runs, run_state):
         row = session.get_one(Run, run)
         row.config = row.config | {"preset": "sss-of-another-place"}
     said = words(page("live", run))
-    assert "nearest of the paper" in said and "its preset asks for" not in said, (
+    assert "strengths for CIFAR are not published" in said and "its preset asks for" not in said, (
         "a preset that is none of ours is no error"
     )
     assert "nearest of the paper" not in words(page("live", run_state("finished")))

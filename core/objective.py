@@ -30,10 +30,10 @@ class Objective:
             return logits, loss
 
     def gradient_(self, network: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> None:
-        """A pass that only leaves gradients: the norms' statistics stay as they were."""
+        """A pass that leaves gradients only on what the optimizer does not train; the norms' statistics stay as they were."""
         kept = [buffer.clone() for buffer in network.buffers()]
-        optimizer.zero_grad(set_to_none=True)
         self(network, images, labels)[1].backward()
+        optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             for buffer, before in zip(network.buffers(), kept, strict=True):
                 buffer.copy_(before)

@@ -163,6 +163,10 @@ RESIDUAL: Forms = {
     "dead filter": ("m.o(m.dead_b(F.relu(m.n(m.a(x))))) + x", {**BRANCH, "dead_b": BRANCH["b"]}),
     "before activation": ("x + m.b(F.softplus(m.n(m.a(m.o(x).sigmoid()))))", BRANCH),
     "projection": ("(m.p(x) + m.n(m.a(x))).sigmoid()", {"p": "nn.Conv2d(c, 6, 1)", "a": BRANCH["a"], "n": BRANCH["n"]}),
+    "onto a later value joined first": (
+        "((s := m.a(x)), (t := F.relu(torch.cat([m.dead_e(F.silu(s)), s], 1))), t + m.k(t))[2]",
+        {"a": BRANCH["a"], "dead_e": "nn.Conv2d(6, 6, 3, padding=1)", "k": "nn.Conv2d(12, 12, 3, padding=1)"},
+    ),
 }
 
 # ---- heads ---------------------------------------------------------------------------------------------------------

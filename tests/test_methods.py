@@ -270,6 +270,23 @@ def test_standard_apg_and_ista_reach_the_optimum_with_its_zeros(solver):
     assert torch.equal(f[0] == 0, optimum == 0)
 
 
+@pytest.mark.parametrize("solver", ["modified-apg", "apg", "ista"])
+def test_every_solver_gives_the_weights_the_gradient_of_one_pass(solver, monkeypatch):
+    """At the first step the point ahead is where the factors are, so that every solver sees one and the same gradient."""
+    asked = config(phase("sss", solver=solver, kinds=["filter"], strength_filter=0.05))
+    run = training.Training(asked, None, None, training.Controls(()))
+    run.begin_phase(0)
+    learned = [p for group in run.optimizer.param_groups for p in group["params"]]
+    images, labels = run.dataset.train.images[:32].float(), run.dataset.train.labels[:32]
+    expected = torch.autograd.grad(run.objective(run.network, images, labels)[1], learned)
+    given = []
+    monkeypatch.setattr(run.optimizer, "step", lambda: given.extend(p.grad.clone() for p in learned))
+    run._step_(images, labels)
+    assert len(given) == len(learned) > 0
+    for gradient, right in zip(given, expected, strict=True):
+        assert torch.allclose(gradient, right, rtol=1e-4, atol=1e-7)
+
+
 def test_the_subgradient_hovers_around_zero_and_never_stays_there():
     a, b, gamma, optimum = quadratic()
     f, v = [torch.ones(8, dtype=torch.float64)], [torch.zeros(8, dtype=torch.float64)]

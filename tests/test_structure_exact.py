@@ -421,3 +421,27 @@ def test_layers_with_parameters_are_followed_in_a_network_of_float32(norm):
         x = torch.randn(5, 3, 12, 12, generator=oracles.generator(0))
         assert compact.get_submodule("0").out_channels == 6
         assert oracles.difference(network(x), compact(x)) < 1e-5
+
+
+class OntoAConcatenation(nn.Module):
+    """z = relu(cat([b(x), a(x)])), z + c(z): `a` runs first and is joined last, so that channels lie in another order than they come."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 5, 3, padding=1)
+        self.c = nn.Conv2d(9, 9, 3, padding=1)
+
+    def forward(self, x):
+        a = self.a(x)
+        z = F.relu(torch.cat([self.b(x), a], 1))
+        return (z + self.c(z)).mean((2, 3))
+
+
+@pytest.mark.parametrize("layer", ["a", "b", "c"])
+def test_a_sum_onto_values_joined_in_another_order_than_they_come(layer):
+    network = OntoAConcatenation().double().eval()
+    with torch.no_grad():
+        conv = network.get_submodule(layer)
+        conv.weight[-1] = conv.bias[-1] = 0
+    _, compact = cut(network)
+    same(network, compact)

@@ -77,9 +77,9 @@ def add_part(build: Build, node: fx.Node, val: Val, mask: Tensor, order: Tensor,
     position[order] = torch.arange(len(order))
     assert bool((position[entries] >= 0).all())
     places = position[entries]
-    first, last = int(places[0]), int(places[-1])
-    if torch.equal(places, torch.arange(first, last + 1)):
-        pads = (0, 0) * (len(val.shape) - 1 - val.axis) + (first, len(order) - 1 - last)
+    first, after = int(places[0]), int(places[0]) + len(places)
+    if torch.equal(places, torch.arange(first, after)):
+        pads = (0, 0) * (len(val.shape) - 1 - val.axis) + (first, len(order) - after)
         return build.call(torch.add, node, build.call(torch.nn.functional.pad, part, pads))
     return build.call(torch.index_add, node, val.axis, build.indices(places), part)
 

@@ -34,15 +34,26 @@ def load(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(tensors, facts) of a checkpoint; DamagedFile where it is missing, cut short, foreign or newer."""
     try:
         with safe_open(file, "pt") as opened:
-            facts = json.loads((opened.metadata() or {})["espalier"])
+            facts = facts_in(opened.metadata())
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise DamagedFile(
             f"{file} must be a whole checkpoint of Espalier; got {type(error).__name__}; use an earlier one"
         ) from None
-    if facts.get("version", 0) > VERSION:
+    if facts["version"] > VERSION:
         raise DamagedFile(f"{file} must have version {VERSION} or older; got {facts['version']}; update Espalier")
     return tensors, facts
+
+
+def facts_in(metadata: dict[str, str] | None) -> dict[str, Any]:
+    """The JSON document in a checkpoint's metadata; ValueError where there is none, or no sound one."""
+    try:
+        facts = json.loads((metadata or {})["espalier"])
+    except (KeyError, RecursionError) as error:
+        raise ValueError(f"no document of a checkpoint: {type(error).__name__}") from None
+    if not isinstance(facts, dict) or type(facts.get("version", 0)) is not int:
+        raise ValueError("a document of another kind")
+    return {"version": 0, **facts}
 
 
 def latest(folder: Path) -> Path | None:

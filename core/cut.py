@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from core import latency, losses, proof
 from core.config import RunConfig
 from core.data import batches
 from core.data.dataset import Dataset
-from core.networks.factors import fold
-from core.structure import Certificate, Cost, RemovalPlan, cost, explain, remove_zeros, save
+from core.networks.factors import fold, has_factors
+from core.structure import Certificate, Cost, RemovalPlan, apply, cost, explain, plan_zeros, remove_zeros, save
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,37 @@ class Cut:
 
     @property
     def layer_macs(self) -> dict[str, tuple[float, float]]:
-        """MACs per image of each layer, (dense, compact), by path."""
-        after = {layer.path: layer.macs for layer in self.compact_cost.layers}
-        return {layer.path: (layer.macs, after.get(layer.path, 0)) for layer in self.dense_cost.layers}
+        """MACs per image of each layer, (dense, compact), by path; a layer that left as several has those of all."""
+        after: dict[str, int] = {}
+        for layer in self.compact_cost.layers:
+            source = self.sources.get(layer.path, layer.path)
+            after[source] = after.get(source, 0) + layer.macs_per_image
+        return {layer.path: (layer.macs_per_image, after.get(layer.path, 0)) for layer in self.dense_cost.layers}
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Of each layer of the compact network: the path of the one it was made of."""
+        return self.compact.meta.get("sources", {})
 
 
 def cut(trained: nn.Module, dataset: Dataset, source: str) -> Cut:
     """Cut every exact zero out of `trained` (which may carry factors); it is left untouched, on its device."""
+    return without_zeros(trained, torch.zeros(1, *dataset.shape), source)
+
+
+def without_zeros(trained: nn.Module, example: Tensor, source: str) -> Cut:
+    """Every exact zero cut out of `trained`, which is left untouched.
+
+    Where there are factors, a unit counts as zero where factor x weight is so in float64: the proof multiplies there, and a product
+    that is too small for float32 is not zero to it.
+    """
     plain = fold(trained).cpu().float().eval()
-    example = torch.zeros(1, *dataset.shape)
-    plan, compact = remove_zeros(plain, example, source=source)
+    if has_factors(trained):
+        exact = fold(copy.deepcopy(trained).cpu().double()).eval()
+        plan = plan_zeros(exact, example.double(), source=source)
+        compact = apply(plan, plain, example)
+    else:
+        plan, compact = remove_zeros(plain, example, source=source)
     compact.eval()
     return Cut(plain, plan, compact, cost(plain, example), cost(compact, example))
 
@@ -79,6 +101,7 @@ def timed(done: Cut, dataset: Dataset, *, batch: int, device: str, budget_s: flo
         done.promised,
         budget_s=budget_s,
         layer_macs=done.layer_macs,
+        sources=done.sources,
     )
     return speed.model_copy(update={"layers": with_reasons(speed.layers, done, images[:1].to(device), len(images))})
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from core import latency
-from core.cut import Cut, accuracy
+from core.cut import Cut, accuracy, without_zeros
 from core.data.dataset import Dataset
 from core.errors import BadInput, one_of
 from core.networks.factors import fold
@@ -26,7 +26,6 @@ from core.structure import (
     explain,
     plan_target,
     plan_threshold,
-    remove_zeros,
     sparsity,
 )
 from core.structure.importance import by_l1
@@ -116,19 +115,19 @@ def _layers(model: nn.Module, found: Explanation) -> list[dict[str, Any]]:
 def timed(done: Cut, example: Tensor, batch: int) -> dict[str, Any]:
     """Dense against compact for a batch of noise of the example's shape, on this machine: a `latency.Speed` as JSON."""
     noise = torch.randn(batch, *example.shape[1:], generator=torch.Generator().manual_seed(0))
-    speed = latency.measure(done.plain, done.compact, noise, done.promised, budget_s=2.0, layer_macs=done.layer_macs)
+    speed = latency.measure(
+        done.plain, done.compact, noise, done.promised, budget_s=2.0, layer_macs=done.layer_macs, sources=done.sources
+    )
     return speed.model_dump(mode="json")
 
 
 def cut_towards(network: nn.Module, example: Tensor, aim: Aim, source: str) -> Cut:
     """`network` without what `aim` says; the network given is left untouched."""
+    if not aim.chosen:
+        return without_zeros(network, example, source)
     model = plain(network)
-    if aim.chosen:
-        plan = aim.plan or _planned(model, example, aim, source)
-        compact = apply(plan, model, example)
-    else:
-        plan, compact = remove_zeros(model, example, source=source)
-    compact.eval()
+    plan = aim.plan or _planned(model, example, aim, source)
+    compact = apply(plan, model, example).eval()
     return Cut(model, plan, compact, cost(model, example), cost(compact, example))
 
 

@@ -11,7 +11,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -102,12 +102,13 @@ def measure(
     pairs: int = 30,
     budget_s: float = 2.0,
     layer_macs: dict[str, tuple[float, float]] | None = None,
+    sources: Mapping[str, str] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Speed:
     """Time `dense` against `compact` on `batch` (N, C, H, W), in eval mode without gradients, under the lock.
 
     `promised`: the ratio of their MACs. `layer_macs`: MACs per image of each layer (dense, compact), by path; without
-    it, layers are not timed. Stops early, with at least 7 pairs, when `budget_s` is spent. Both networks end in the mode
+    it, layers are not timed. `sources`: of a layer of `compact`, the path of the one in `dense` that it was made of. Stops early, with at least 7 pairs, when `budget_s` is spent. Both networks end in the mode
     they came in.
     """
     modes = dense.training, compact.training
@@ -115,7 +116,7 @@ def measure(
         with quiet_machine(), torch.inference_mode():
             dense.eval(), compact.eval()
             times = _pairs(dense, compact, batch, pairs, budget_s, clock)
-            layers = () if layer_macs is None else _layers(dense, compact, batch, layer_macs, clock)
+            layers = () if layer_macs is None else _layers(dense, compact, batch, layer_macs, sources or {}, clock)
     finally:
         dense.train(modes[0]), compact.train(modes[1])
     ratios = times[:, 0] / times[:, 1]
@@ -188,13 +189,18 @@ def _layers(
     compact: nn.Module,
     batch: Tensor,
     macs: dict[str, tuple[float, float]],
+    sources: Mapping[str, str],
     clock: Callable[[], float],
 ) -> tuple[LayerSpeed, ...]:
-    """Median time of every convolution and linear layer over seven interleaved runs, matched by path."""
+    """Median time of every convolution and linear layer over seven interleaved runs, of those made of it together."""
     samples: tuple[list[dict[str, float]], ...] = ([], [])
     for _ in range(7):
-        for network, rows in zip((dense, compact), samples, strict=True):
-            rows.append(_layer_times(network, batch, clock))
+        samples[0].append(_layer_times(dense, batch, clock))
+        times: dict[str, float] = {}
+        for path, seconds in _layer_times(compact, batch, clock).items():
+            source = sources.get(path, path)
+            times[source] = times.get(source, 0.0) + seconds
+        samples[1].append(times)
     typical = [{path: float(np.median([row[path] for row in rows])) * 1e3 for path in rows[0]} for rows in samples]
     result = []
     for path, before in typical[0].items():

@@ -11,6 +11,7 @@ import pickle
 import re
 import struct
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from core.errors import BadInput, DamagedFile
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema", "state_dict_ema")
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "net.", "network.")
 LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format
+LARGEST_SPREAD = 2**20  # bytes that a tensor may seem to hold beyond those it has, as one that is expanded does
 
 REMEDY = "save the network's state_dict alone, as .safetensors or with torch.save(network.state_dict(), FILE)"
 # What torch's restricted reader raises on bytes that are no weights, found by feeding it damaged files.
@@ -69,7 +71,7 @@ def our_own(path: str | Path) -> Literal["compact", "checkpoint"] | None:
             header = json.loads(handle.read(struct.unpack("<Q", start[:8])[0]))
         about = json.loads(header["__metadata__"]["espalier"])
         return "compact" if "graph" in about else "checkpoint"
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 
@@ -123,6 +125,7 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(file: Path) -> Any:
+    _check_archive(file)
     try:
         with file.open("rb") as handle, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old pickle protocols and TorchScript: the sentences below say it
@@ -134,6 +137,26 @@ def _read_torch(file: Path) -> Any:
             f"{file} must hold tensors only; got {code}, which needs code to be run, so it was not read; {REMEDY}"
         )
     raise DamagedFile(f"{file} must be a whole file of weights; got one that is damaged or of another kind; {REMEDY}")
+
+
+def _check_archive(file: Path) -> None:
+    """Every part of a zip archive against its checksum, which torch does not look at: a flipped bit is a wrong weight."""
+    if not zipfile.is_zipfile(file):
+        return
+    packed = False
+    try:
+        with zipfile.ZipFile(file) as archive:
+            packed = any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
+            wrong = None if packed else archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError, ValueError, struct.error):
+        wrong = "its table of contents"
+    if packed:
+        raise BadInput(f"{file} must be an archive as torch.save writes it; got one that was packed anew; {REMEDY}")
+    if wrong is not None:
+        part = re.sub(r"[^\w./ ]", "?", wrong)[:60]
+        raise DamagedFile(
+            f"{file} must be a whole file of weights; got one whose checksum fails in {part}; copy or save it again"
+        )
 
 
 def _wanted_code(told: str) -> str | None:
@@ -173,6 +196,10 @@ def _checked(file: Path, found: Any) -> dict[str, Tensor]:
             kinds = ("a quantized tensor", value.is_quantized), ("a tensor without values", value.is_meta)
             got = next((words for words, so in kinds if so), f"a tensor of layout {value.layout}")
             raise BadInput(f"{file} must hold plain dense tensors; got {got} at {name!r}; convert it and save again")
+        if value.nbytes > value.untyped_storage().nbytes() + LARGEST_SPREAD:
+            raise BadInput(
+                f"{file} must hold its numbers; got {value.untyped_storage().nbytes():,} bytes at {name!r} that claim to be {value.nbytes:,}; {REMEDY}"
+            )
     if not found:
         raise BadInput(f"{file} must hold at least one tensor; got none; {REMEDY}")
     return {name: value.detach() for name, value in found.items()}

@@ -69,6 +69,34 @@ def test_the_measured_ratio_is_that_of_the_times_and_modes_are_restored():
     assert not dense.layer._forward_hooks and not dense.layer._forward_pre_hooks
 
 
+def test_a_layer_that_left_as_several_has_the_time_of_all():
+    clock = Clock()
+    dense, compact = Fixed(clock, 0.0), Fixed(clock, 0.0)
+    compact.layer_2 = compact.layer
+    compact.layer = torch.nn.Identity()
+
+    def slow(seconds):
+        return lambda *_: setattr(clock, "now", clock.now + seconds)
+
+    class Two(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.layer_2 = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.layer_2(self.layer(x))
+
+    compact = Two()
+    for module, seconds in ((dense.layer, 0.06), (compact.layer, 0.01), (compact.layer_2, 0.02)):
+        module.register_forward_pre_hook(slow(0.0))
+        module.register_forward_hook(slow(seconds))
+    speed = latency.measure(
+        dense, compact, torch.zeros(8, 4), 2.0, pairs=7, budget_s=60, clock=clock, layer_macs={"layer": (10, 5)}, sources={"layer_2": "layer"}
+    )  # fmt: skip
+    assert [layer.path for layer in speed.layers] == ["layer"]
+    assert speed.layers[0].compact_ms == pytest.approx(30) and speed.layers[0].measured == pytest.approx(2.0)
+
+
 def test_pairs_alternate_their_order_so_that_drift_hits_both_alike():
     clock, calls = Clock(), []
     nets = [Fixed(clock, 0.01), Fixed(clock, 0.01)]

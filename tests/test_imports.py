@@ -24,12 +24,12 @@ LAYERS = [
         "machine",
     }
     | {"table4", "crossed", "intervals"},
-    {"proximal", "schedules", "lasso", "joint", "convex"},
+    {"proximal", "schedules", "lasso", "joint", "convex", "latency"},
     {"networks", "data"},
     {"structure"},
     {"nested"},
     {"methods"},
-    {"latency", "conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
+    {"conditions", "checkpoint", "attribution", "proof", "cut", "knife", "watching", "training", "trained"}
     | {
         "forms",
         "headline_forms",

@@ -165,6 +165,17 @@ def test_frozen_are_zero_weights_or_whole_zero_structures():
     assert frozen_masks(network, "nothing") == {}
 
 
+def test_filter_shapes_that_died_in_one_conv_group_are_frozen_in_it():
+    conv = torch.nn.Conv2d(8, 6, 3, groups=2)
+    with torch.no_grad():
+        conv.weight[:3, 1, 2, 0] = 0
+        conv.weight[4, 2, 1, 1] = 0
+    frozen = frozen_masks(torch.nn.Sequential(conv), "structures")["0.weight"]
+    expected = torch.zeros_like(conv.weight, dtype=torch.bool)
+    expected[:3, 1, 2, 0] = True
+    assert torch.equal(frozen, expected)
+
+
 def test_fine_tuning_keeps_zero_what_it_was_told_to(monkeypatch):
     zeros = {}
 

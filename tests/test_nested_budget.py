@@ -6,11 +6,11 @@ import sys
 import pytest
 import torch
 
-from core import levels
+from core import latency, levels
 from core.cli import main
 from core.errors import BadInput
 from core.nested import Adaptive, Schedule, extract, nest
-from core.nested.budget import Needs, largest_within
+from core.nested.budget import N, Needs, largest_within, needs_of
 from core.networks import build
 
 
@@ -36,6 +36,15 @@ def test_needs_are_those_of_the_network_that_leaves(adaptive):
         assert need.ms_low <= need.ms <= need.ms_high and need.ms > 0
     hidden = [need.macs for need in adaptive.needs()]
     assert hidden == sorted(hidden) and hidden[0] < hidden[2] / 4
+
+
+def test_nothing_trains_while_milliseconds_are_taken(adaptive):
+    """The full network is measured with the flag up that lets training wait."""
+    held = []
+    handle = adaptive.nested.full.register_forward_pre_hook(lambda *_: held.append(latency._FLAG.exists()))
+    needs_of(adaptive.nested, 2, torch.zeros(1, 1, 16, 16))
+    handle.remove()
+    assert len(held) >= N and all(held[:N]) and not latency._FLAG.exists()
 
 
 def test_milliseconds_choose_the_largest_level_that_is_quick_enough():

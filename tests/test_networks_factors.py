@@ -176,3 +176,23 @@ def test_what_cannot_carry_a_factor_is_refused():
         install(network, {"block"})
     with pytest.raises(BadInput, match=r"act must be a BatchNorm, Conv2d or Linear .*; got ReLU"):
         attach(nn.ReLU(), 1, "act")
+
+
+def test_a_norm_that_averages_over_all_batches_does_so_with_a_factor():
+    plain = nn.BatchNorm2d(4, momentum=None)
+    factored = copy.deepcopy(plain)
+    attach(factored, 4)
+    for seed in range(3):
+        x = torch.randn(8, 4, 5, 5, generator=torch.Generator().manual_seed(seed)) * (seed + 1)
+        assert torch.equal(plain(x), factored(x))
+    assert torch.equal(plain.running_mean, factored.running_mean) and torch.equal(
+        plain.running_var, factored.running_var
+    )
+
+
+def test_a_norm_without_running_statistics_takes_those_of_the_batch_with_a_factor_too():
+    plain = nn.BatchNorm2d(4, track_running_stats=False).eval()
+    factored = copy.deepcopy(plain)
+    attach(factored, 4)
+    x = torch.randn(8, 4, 5, 5)
+    assert torch.equal(plain(x), factored.eval()(x))

@@ -6,9 +6,13 @@ import shutil
 import stat
 import zipfile
 
+import numpy as np
 import pytest
 from conftest import DEMO
 from playwright.sync_api import expect
+from safetensors import safe_open
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
 from sqlalchemy import event
 from test_pages import page, words
 
@@ -21,6 +25,8 @@ from core.runs.bundle import pack, unpack
 from core.runs.control import new_run
 from core.runs.folder import RunFolder
 from core.runs.overview import Filter
+from core.runs.received import fingerprint
+from core.runs.recorded import recorded
 from core.runs.tables import Run
 
 RESULT = json.loads((DEMO / "run.json").read_text())["result"]
@@ -265,6 +271,53 @@ def test_a_file_that_is_no_run_is_refused_in_a_sentence_and_leaves_nothing(what,
     with pytest.raises((BadInput, DamagedFile), match=said):
         unpack(runs, changed(packed, **changes), "it.zip")
     assert sorted(runs.root.rglob("*")) == before and runs.all() == []
+
+
+CHECKPOINT = next((DEMO / "checkpoints").glob("*.safetensors"))
+
+
+def with_checkpoint(packed, document=None, scale=None):
+    """The file with its checkpoint's document or its weights changed."""
+    tensors = load_tensors(CHECKPOINT.read_bytes())
+    with safe_open(CHECKPOINT, "np") as opened:
+        facts = json.loads(opened.metadata()["espalier"])
+    if scale is not None:
+        tensors = {
+            name: np.asarray(t * np.float32(scale)) if t.dtype == np.float32 else t for name, t in tensors.items()
+        }
+    text = document if isinstance(document, str) else json.dumps(facts | (document or {}))
+    return changed(
+        packed, replace=[(f"my-run/checkpoints/{CHECKPOINT.name}", save_tensors(tensors, {"espalier": text}))]
+    )
+
+
+@pytest.mark.parametrize(("document", "said"), [
+    ("[]", "must be a checkpoint of version 1 or older"), ("[" * 100_000, "must be a whole checkpoint"),
+    ('{"version": 1}', "must hold the settings of its run"), ({"version": 9}, "version 1 or older; got 9"),
+    ({"phase": 99}, "must have phase in 0 to 0; got '99'"), ({"epoch": -1}, "must have epoch in 0 to 120; got '-1'"),
+    ({"config": {"network": "lenet", "dataset": "digits"}}, "must be of the settings in run.json"),
+    ({"config": {"network": "none", "dataset": "digits"}}, "must hold the settings of its run"),
+])  # fmt: skip
+def test_a_checkpoint_that_is_not_this_runs_is_refused(runs, packed, document, said):
+    with pytest.raises((BadInput, DamagedFile), match=said):
+        unpack(runs, with_checkpoint(packed, document))
+    assert runs.all() == [] and not [p for p in runs.root.iterdir() if p.is_dir()]
+
+
+def test_weights_that_are_not_those_of_the_certificate_are_refused(runs, packed):
+    unpack(runs, with_checkpoint(packed))
+    for scale in (1.001, float("nan")):
+        with pytest.raises(DamagedFile, match="must hold the weights that the run ended with; got others"):
+            unpack(runs, with_checkpoint(packed, scale=scale))
+    assert len(runs.all()) == 1
+
+
+def test_every_recorded_run_has_the_weights_that_its_result_names():
+    for name, run in recorded().items():
+        folder = run.folder
+        result = json.loads((folder / "run.json").read_text())["result"]
+        last = max((folder / "checkpoints").glob("*.safetensors"))
+        assert fingerprint(last) == result["weights_sha256"], name
 
 
 def test_a_file_too_large_twice_named_or_torn_is_refused(runs, packed, tmp_path, monkeypatch):

@@ -101,6 +101,56 @@ def test_nothing_removed_is_loud():
     assert verify(network, plan_zeros(network, EXAMPLE.double()), EXAMPLE, batches()).verdict == "nothing-removed"
 
 
+@pytest.mark.parametrize(("factor", "verdict"), [(1.5, "failed"), (float("nan"), "inconclusive")])
+def test_nothing_removed_does_not_hide_a_wrong_network(factor, verdict):
+    network = oracles.settle(oracles.resnet(), (16, 3, 12, 12)).float()
+    plan = plan_zeros(network, EXAMPLE)
+    compact = apply(plan, network, EXAMPLE)
+    with torch.no_grad():
+        (compact if verdict == "failed" else network).get_submodule("6").weight.mul_(factor)
+    assert verify(network, plan, EXAMPLE, batches(), compact=compact).verdict == verdict
+
+
+class Nested(nn.Module):
+    """Answers with tensors inside containers inside containers, and a number for the whole batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.aux, self.head = nn.Conv2d(3, 6, 3), nn.Linear(6, 4), nn.Linear(6, 5)
+
+    def forward(self, x):
+        h = self.body(x).relu().mean((2, 3))
+        return self.head(h), {"aux": [self.aux(h)], "size": h.square().mean()}
+
+
+def test_outputs_inside_containers_are_compared_too():
+    network = Nested()
+    with torch.no_grad():
+        network.body.weight[2] = network.body.bias[2] = 0
+    plan = plan_zeros(network, EXAMPLE)
+    compact = apply(plan, network, EXAMPLE)
+    assert verify(network, plan, EXAMPLE, batches(), compact=compact).verdict == "exact"
+    with torch.no_grad():
+        compact.get_submodule("aux").weight.mul_(7)
+    assert verify(network, plan, EXAMPLE, batches(), compact=compact).verdict == "failed"
+
+
+def test_a_network_that_answers_with_no_tensor_is_refused():
+    with pytest.raises(BadInput, match=r"must answer with tensors, .*; got none"):
+        certificates.outputs(nn.Identity(), "text")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_right_cut_delivered_in_half_precision_is_exact_and_a_wrong_one_fails(dtype):
+    network = dead()
+    plan = plan_zeros(network, EXAMPLE)
+    compact = apply(plan, network, EXAMPLE).to(dtype)
+    assert verify(network, plan, EXAMPLE, batches(), compact=compact).verdict == "exact"
+    with torch.no_grad():
+        compact.get_submodule("6").bias += 3
+    assert verify(network, plan, EXAMPLE, batches(), compact=compact).verdict == "failed"
+
+
 def test_a_network_that_says_the_same_to_every_input_proves_nothing():
     network = dead()
     with torch.no_grad():

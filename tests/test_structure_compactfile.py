@@ -165,13 +165,15 @@ def test_an_operation_no_file_may_hold_is_refused_when_saving(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def tamper(file, change):
-    """Rewrite the header of a file with `change(header)`."""
+def tamper(file, change, digest=True):
+    """Rewrite the header of a file with `change(header)`; `digest`: and what it says of itself."""
     data = file.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
     about = json.loads(header["__metadata__"]["espalier"])
     change(about)
+    if digest:
+        about["header_sha256"] = compactfile.header_digest(about)
     header["__metadata__"]["espalier"] = json.dumps(about)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -218,6 +220,30 @@ TAMPERINGS = (
 def test_tampered_files_are_refused(file, change, says):
     tamper(file, change)
     with pytest.raises(DamagedFile, match=says):
+        load(file)
+
+
+def test_a_header_that_is_not_the_one_written_is_refused_and_one_of_before_is_read(file):
+    """Settings that no tensor shows: the answers would differ, and the certificate inside still say exact."""
+
+    def other_eps(about):
+        next(entry for entry in about["modules"].values() if "eps" in entry["settings"])["settings"]["eps"] = 0.5
+
+    written = file.read_bytes()
+    tamper(file, lambda about: about.pop("header_sha256"), digest=False)
+    load(file)
+    file.write_bytes(written)
+    tamper(file, other_eps, digest=False)
+    with pytest.raises(DamagedFile, match="its header is not the one that was written"):
+        load(file)
+
+
+def test_a_graph_nested_too_deep_is_refused(file):
+    deep = []
+    for _ in range(900):
+        deep = [deep]
+    tamper(file, set_node(2, args=deep))
+    with pytest.raises(DamagedFile, match=r"nested too deep|recursion"):
         load(file)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from core.cut import without_zeros
 from core.errors import BadInput
 from core.networks import build
 from core.structure import apply, cost, plan_zeros
@@ -48,6 +49,28 @@ def test_batch_free_parts_count_once():
     assert {layer.path: layer.macs for layer in found.layers} == {
         **{"0": plane * 12, "2": plane * 180, "2_carry": plane * 45}
     }
+
+
+class Twice(nn.Module):
+    """One convolution called twice, on inputs of which other channels die."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 6, 1), nn.Conv2d(3, 6, 1), nn.Conv2d(6, 5, 3, padding=1)
+
+    def forward(self, x):
+        return (self.c(self.a(x).sigmoid()) + self.c(self.b(x).relu())).mean((2, 3))
+
+
+def test_a_layer_that_leaves_as_several_has_the_macs_of_all_of_them():
+    network = Twice().eval()
+    with torch.no_grad():
+        network.a.weight[0] = 0
+        network.b.weight[[2, 3]] = network.b.bias[[2, 3]] = 0
+    done = without_zeros(network, torch.zeros(1, 3, 9, 9), "twice")
+    assert done.plan.untied == ["c"]
+    assert done.layer_macs == {"a": (81 * 18, 81 * 15), "b": (81 * 18, 81 * 12), "c": (2 * 81 * 270, 81 * (5 + 4) * 45)}
+    assert sum(after for _, after in done.layer_macs.values()) == done.compact_cost.macs_per_image
 
 
 class Products(nn.Module):

@@ -445,3 +445,66 @@ def test_a_sum_onto_values_joined_in_another_order_than_they_come(layer):
         conv.weight[-1] = conv.bias[-1] = 0
     _, compact = cut(network)
     same(network, compact)
+
+
+class Softplus(nn.Module):
+    def __init__(self, act):
+        super().__init__()
+        self.a, self.b, self.act = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1), act
+
+    def forward(self, x):
+        h = self.a(x)
+        return (h + self.b(F.relu(self.act(h)))).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        nn.Softplus(beta=-1),
+        nn.Softplus(beta=2),
+        lambda x: F.softplus(x, -1),
+        lambda x: F.softplus(x, beta=-2.0),
+        F.softplus,
+    ],
+)
+def test_a_softplus_is_above_zero_only_where_its_beta_is(act):
+    network = Softplus(act).double().eval()
+    with torch.no_grad():
+        network.a.weight[2] = network.a.bias[2] = 0
+    _, compact = cut(network)
+    same(network, compact)
+    beta = getattr(act, "beta", 1)
+    relus = [node for node in compact.graph.nodes if node.target is F.relu]
+    if act is F.softplus or beta == 2:
+        assert not relus
+    else:
+        assert len(relus) == 1
+
+
+class VectorWeight(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.w = nn.Conv2d(3, 6, 3, padding=1), nn.Parameter(torch.randn(6))
+
+    def forward(self, x):
+        return F.linear(self.a(x).mean((2, 3)), self.w).unsqueeze(1)
+
+
+class Empty(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 0), nn.Linear(6, 4)
+
+    def forward(self, x):
+        h = self.a(x).relu().mean((2, 3))
+        return torch.cat([self.c(h), self.b(h)], 1)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("kind", [VectorWeight, Empty])
+def test_a_weight_that_is_a_vector_and_a_layer_of_no_neurons_are_followed(kind):
+    network = kind().double().eval()
+    with torch.no_grad():
+        network.a.weight[1] = network.a.bias[1] = 0
+    _, compact = cut(network)
+    same(network, compact)

@@ -140,6 +140,19 @@ def killed_network():
     return run
 
 
+def test_a_product_too_small_for_float32_is_proved_and_not_cut():
+    """Factor times scale is zero in float32 and not in float64, where the proof multiplies: such a unit stays."""
+    run = killed_network()
+    factors = {s.site: f for s, f in zip(run.method.sites, run.method.factors, strict=True)}
+    with torch.no_grad():
+        factors["stage3.1.conv1/filter"][7] = 1e-30
+        norm = run.network.get_submodule("stage3.1.bn1")
+        norm.weight[7] = norm.bias[7] = 1e-20
+    done = cut(run.network, run.dataset, "resnet20")
+    assert "stage3.1.conv1/filter" not in done.plan.removed and done.plan.removed["stage3.0.conv1/filter"]
+    assert prove(run.network, done, run.dataset).verdict == "exact"
+
+
 def test_dead_blocks_and_filters_leave_exactly_and_the_network_is_untouched():
     run = killed_network()
     before = checkpoint.weights_sha256(run.network.state_dict())

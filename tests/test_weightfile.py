@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -134,6 +135,47 @@ def test_a_file_cut_short_is_damaged(tmp_path, form, kept):
     ) as said:
         read_weights(whole)
     assert "\n" not in str(said.value) and ("whole safetensors file" in str(said.value)) == (form == "safetensors")
+
+
+def test_a_flipped_bit_inside_a_torch_file_is_noticed(tmp_path):
+    file = written(tmp_path, some())
+    data = bytearray(file.read_bytes())
+    at = data.find(some()["conv.weight"].numpy().tobytes())
+    data[at + 2] ^= 0x10
+    file.write_bytes(data)
+    assert not torch.equal(torch.load(file)["conv.weight"], some()["conv.weight"])  # torch does not notice
+    with pytest.raises(DamagedFile, match=r"got one whose checksum fails in weights/data/\d; copy or save it again"):
+        read_weights(file)
+
+
+def test_a_torch_file_that_was_packed_anew_is_refused(tmp_path):
+    plain = written(tmp_path, {"w": torch.zeros(1000)})
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.infolist():
+            new.writestr(member.filename, old.read(member))
+    with pytest.raises(BadInput, match="got one that was packed anew"):
+        read_weights(tmp_path / "packed.pt")
+
+
+def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path):
+    assert read_weights(written(tmp_path, {"w": torch.zeros(1).expand(500)}))["w"].shape == (500,)
+    with pytest.raises(BadInput, match=r"got 4 bytes at 'w' that claim to be 2,000,000,000,000"):
+        read_weights(written(tmp_path, {"w": torch.zeros(1).expand(10**9, 500)}))
+
+
+def test_a_safetensors_header_nested_too_deep_is_a_strangers_damaged_file(tmp_path):
+    header = b"{" + b'"a":' + b"[" * 100_000
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    assert our_own(tmp_path / "w.safetensors") is None
+    with pytest.raises(DamagedFile, match="must be a whole safetensors file"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("document", ["[]", "3", '"x"', "null", '{"version": "9"}', "[" * 100_000, "no JSON"])
+def test_a_checkpoint_with_an_unsound_document_is_damaged(tmp_path, document):
+    save_file(some(), tmp_path / "00001.safetensors", metadata={"espalier": document})
+    with pytest.raises(DamagedFile, match="must be a whole checkpoint of Espalier"):
+        checkpoint.load(tmp_path / "00001.safetensors")
 
 
 def test_missing_empty_foreign_and_folder_are_told_apart(tmp_path):

@@ -23,7 +23,8 @@ def frozen_masks(network: nn.Module, what: str) -> dict[str, Tensor]:
     for path, module in network.named_modules():
         if isinstance(module, LAYERS):
             zero = module.weight == 0
-            masks[f"{path}.weight"] = zero if what == "weights" else whole(zero)
+            groups = getattr(module, "groups", 1)
+            masks[f"{path}.weight"] = zero if what == "weights" else whole(zero, groups)
         elif isinstance(module, nn.modules.batchnorm._BatchNorm) and module.weight is not None:
             zero = module.weight == 0
             masks[f"{path}.weight"] = zero
@@ -31,10 +32,11 @@ def frozen_masks(network: nn.Module, what: str) -> dict[str, Tensor]:
     return {name: mask for name, mask in masks.items() if mask.any()}
 
 
-def whole(zero: Tensor) -> Tensor:
-    """Of the zero weights (out, in per group, taps...), those in all-zero filters or all-zero filter shapes."""
+def whole(zero: Tensor, groups: int) -> Tensor:
+    """Of the zero weights (out, in per group, taps...), those in all-zero filters or all-zero filter shapes of a conv group."""
     rows = zero.flatten(1).all(1).view(-1, *[1] * (zero.ndim - 1))
-    return (rows | zero.all(0, keepdim=True)).expand_as(zero).clone()
+    shapes = zero.unflatten(0, (groups, -1)).all(1, keepdim=True)
+    return rows | shapes.expand(groups, len(zero) // groups, *zero.shape[1:]).flatten(0, 1)
 
 
 def filter_parts(network: nn.Module, layer: str, behind: str) -> Iterator[Tensor]:

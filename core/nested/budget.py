@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import BadInput
+from core.latency import quiet_machine
 from core.nested.levels import Nested
 from core.nested.nesting import extract
 from core.networks.measure import example_of
@@ -86,10 +87,11 @@ def needs_of(nested: Nested, level: int, example: Tensor) -> Needs:
     """What a level needs, by itself: MACs and bytes of the network that would leave, milliseconds in place."""
     left, network = extract(nested, level).eval(), nested.at(level)
     times = []
-    for _ in range(WARM + N):
-        began = time.perf_counter()
-        network(example)
-        times.append((time.perf_counter() - began) * 1e3)
+    with quiet_machine():
+        for _ in range(WARM + N):
+            began = time.perf_counter()
+            network(example)
+            times.append((time.perf_counter() - began) * 1e3)
     low, middle, high = statistics.quantiles(times[WARM:], n=4)
     held = sum(t.numel() * t.element_size() for t in (*left.parameters(), *left.buffers()))
     return Needs(level, cost(left, example[:1]).macs_per_image, held, middle, low, high)

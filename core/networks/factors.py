@@ -27,15 +27,17 @@ class FactorBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     factor: nn.Parameter
     per_factor: int = 1  # channels that share a factor, where there is one per conv group
-    momentum: float
+    momentum: float | None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        share = self.momentum or 0.0
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
+            if self.momentum is None:  # the mean over all batches, as in torch
+                share = 1.0 / float(self.num_batches_tracked)
         weight, bias = self.scaled()
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, weight, bias, self.training, self.momentum, self.eps
-        )
+        own = self.training or self.running_mean is None
+        return F.batch_norm(x, self.running_mean, self.running_var, weight, bias, own, share, self.eps)
 
     def scaled(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The affine vectors that count, each (C,)."""
@@ -120,6 +122,11 @@ def attach(module: nn.Module, num_factors: int, path: str = "module") -> nn.Para
     factor = nn.Parameter(torch.ones(num_factors, dtype=weight.dtype, device=weight.device))
     module.register_parameter("factor", factor)
     return factor
+
+
+def has_factors(network: nn.Module) -> bool:
+    """Whether any module of `network` carries factors."""
+    return any(isinstance(module, tuple(_PLAIN)) for module in network.modules())
 
 
 def fold(network: nn.Module) -> nn.Module:

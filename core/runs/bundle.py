@@ -21,11 +21,13 @@ from typing import IO, Any
 from safetensors import SafetensorError, safe_open
 
 from core.atomic import replacing
+from core.config import RunConfig
 from core.errors import BadInput, DamagedFile
 from core.networks.names import own_named
 from core.runs.control import row_from
 from core.runs.export import RECORDS, export
 from core.runs.folder import FORMAT, RunFolder, write_atomically
+from core.runs.received import check_received
 from core.runs.recorded import recorded
 from core.runs.store import Store
 
@@ -181,6 +183,7 @@ def _taken_in(store: Store, scratch: Path, about: dict[str, Any], called: str) -
             f"run.json in {called} must name a built-in network; got a person's own, whose code does not travel with the run and is not run "
             "for a stranger; bring its compact file to Inspect"
         )
+    check_received(sorted(scratch.glob("checkpoints/*")), RunConfig.model_validate(row.config), row.result, called)
     row.family = row.id if row.family == old else row.family
     kept = {key: value for key, value in about.items() if key not in ("run", "family", "weights_only")}
     whole = {"run": row.id, "family": row.family, "weights_only": True, **kept}

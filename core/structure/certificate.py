@@ -12,6 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
+from torch.utils._pytree import tree_leaves
 
 from core.errors import BadInput, PlanError
 from core.structure.plan import RemovalPlan
@@ -20,6 +21,7 @@ from core.structure.trace import Example, eval_mode
 
 SMALLEST_BATCH = 8
 LEAST_SPREAD = 1e-4
+TOLERANCE = {torch.float16: 1e-2, torch.bfloat16: 5e-2}  # of the delivered network in its own precision
 FLOAT32_TOLERANCE = 1e-5
 Verdict = Literal["exact", "approximate", "nothing-removed", "inconclusive", "failed"]
 
@@ -28,7 +30,8 @@ class Certificate(BaseModel):
     """Eval mode, float64. With a, b the outputs and s = max |a - mean of a over the batch|, the worst over all batches:
 
     `max_abs` = max |a-b|; `max_rel` = max |a-b| / s; `spread` = s / max |a|; `float32_max_rel` = max |a-b| / max |a| of
-    the delivered network in float32. None: not measured, or not finite. `sizes`: height and width of each batch.
+    the delivered network in its own precision (float32 unless it was converted). None: not measured, or not finite.
+    `sizes`: height and width of each batch.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,7 +69,7 @@ def verify(
     cut = apply(plan, original, as_type(example, torch.float64))
     with masked(judged, plan.masked), eval_mode(judged, cut):
         pairs = [(outputs(judged, x.double()), outputs(cut, x.double())) for x in inputs]
-    float32 = None
+    float32, small = None, torch.float32
     if compact is not None:
         small = next((p for p in compact.parameters() if p.is_floating_point()), torch.zeros(())).dtype
         judged = copy.deepcopy(model if reference is None else reference).to(small)
@@ -76,7 +79,7 @@ def verify(
             )
     return certificate_of(
         pairs, inputs, plan.nothing_removed, float32, "masked" if plan.masked else "unmodified",
-        approximate=plan.approximate, tolerance=tolerance,
+        approximate=plan.approximate, tolerance=tolerance, own_tolerance=TOLERANCE.get(small, FLOAT32_TOLERANCE),
     )  # fmt: skip
 
 
@@ -89,18 +92,21 @@ def certificate_of(
     *,
     approximate: bool = False,
     tolerance: float = 1e-9,
+    own_tolerance: float = FLOAT32_TOLERANCE,
 ) -> Certificate:
-    """The certificate of float64 outputs (reference, cut) for every batch of `inputs`."""
+    """The certificate of float64 outputs (reference, cut) for every batch of `inputs`.
+
+    `float32`: the difference of the delivered network in its own precision, where it was measured; at most `own_tolerance`.
+    """
     max_abs = worst(float((a - b).abs().max()) for a, b in pairs)
     max_rel = worst(float((a - b).abs().max()) / scale(a) if scale(a) else math.inf for a, b in pairs)
     spreads = [scale(a) / float(a.abs().max()) if a.abs().max() > 0 else 0.0 for a, _ in pairs]
     spread = min(spreads) if all(map(math.isfinite, spreads)) else math.nan
     finite = all(bool(torch.isfinite(a).all()) and bool(torch.isfinite(b).all()) for a, b in pairs)
     agree = [(a.argmax(1) == b.argmax(1)).double().mean().item() for a, b in pairs]
+    verdict = judge(approximate, finite, max_rel, spread, float32, tolerance, own_tolerance)
     return Certificate(
-        verdict="nothing-removed"
-        if nothing_removed
-        else judge(approximate, finite, max_rel, spread, float32, tolerance),
+        verdict="nothing-removed" if nothing_removed and verdict == "exact" else verdict,
         max_abs=finite_or_none(max_abs),
         max_rel=finite_or_none(max_rel),
         spread=finite_or_none(spread),
@@ -113,12 +119,18 @@ def certificate_of(
 
 
 def judge(
-    approximate: bool, finite: bool, max_rel: float, spread: float, float32: float | None, tolerance: float
+    approximate: bool,
+    finite: bool,
+    max_rel: float,
+    spread: float,
+    float32: float | None,
+    tolerance: float,
+    own_tolerance: float,
 ) -> Verdict:
     """Nothing proved, equal, declared unequal, or wrong: in this order."""
     if not finite or not spread >= LEAST_SPREAD:
         return "inconclusive"
-    if float32 is not None and not float32 <= FLOAT32_TOLERANCE:
+    if float32 is not None and not float32 <= own_tolerance:
         return "approximate" if approximate else "failed"
     if max_rel <= tolerance:
         return "exact"
@@ -176,10 +188,13 @@ def silence_input(units: Tensor, axis: int) -> Any:
 
 
 def outputs(model: nn.Module, x: Tensor) -> Tensor:
-    """All outputs of a batch side by side, (N, anything)."""
-    out = model(x)
-    parts = out.values() if isinstance(out, dict) else out if isinstance(out, tuple | list) else [out]
-    return torch.cat([part.flatten(1) for part in parts if isinstance(part, Tensor)], 1)
+    """All outputs of a batch side by side, (N, anything), however deep they are nested; BadInput where no tensor is among them."""
+    parts = [part for part in tree_leaves(model(x)) if isinstance(part, Tensor)]
+    if not parts:
+        raise BadInput(
+            f"{type(model).__name__} must answer with tensors, also in dicts, tuples or lists; got none; let forward return them"
+        )
+    return torch.cat([part.flatten(1) if part.dim() else part.expand(len(x), 1) for part in parts], 1)
 
 
 def scale(a: Tensor) -> float:

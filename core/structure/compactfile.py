@@ -56,6 +56,7 @@ def save(
         "training": compact.training,
         "sha256": digest(tensors),
     }
+    header["header_sha256"] = header_digest(header)
     with replacing(Path(file)) as beside:
         beside.write_bytes(save_tensors(tensors, {KEY: json.dumps(header)}))
 
@@ -68,6 +69,12 @@ def digest(tensors: dict[str, Tensor]) -> str:
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
         sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
     return sha.hexdigest()
+
+
+def header_digest(header: dict[str, Any]) -> str:
+    """SHA-256 of everything a header says but this: JSON with sorted keys."""
+    said = {key: value for key, value in json.loads(json.dumps(header)).items() if key != "header_sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def read_header(file: str | Path) -> dict[str, Any]:
@@ -86,9 +93,9 @@ def read_header(file: str | Path) -> dict[str, Any]:
                 f"{path} holds tensors but no compact network; pass a file that compact or cut has written"
             )
         about = json.loads(text)
+        return check_header(path, about)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, AttributeError, RecursionError) as error:
         raise DamagedFile(f"{path} cannot be read as a compact network: {error}; write it again") from error
-    return check_header(path, about)
 
 
 def check_header(path: Path, about: Any) -> dict[str, Any]:
@@ -101,6 +108,8 @@ def check_header(path: Path, about: Any) -> dict[str, Any]:
     for key, kind in wanted.items():
         if not isinstance(about.get(key), kind):
             raise DamagedFile(f"{path} lacks a sound {key!r} in its header; write it again")
+    if "header_sha256" in about and about["header_sha256"] != header_digest(about):  # files of before have none
+        raise DamagedFile(f"{path} is damaged: its header is not the one that was written; write it again")
     return about
 
 
@@ -113,10 +122,13 @@ def load(file: str | Path, factory: Callable[[], nn.Module] | None = None) -> fx
         raise DamagedFile(f"{file} is damaged: {error}; write it again") from error
     if digest(tensors) != about["sha256"]:
         raise DamagedFile(f"{file} is damaged: its tensors are not those that were written; write it again")
-    graph = decode_graph(about["graph"])
     root = nn.Module()
-    for path, entry in about["modules"].items():
-        place(root, path, entry, factory, str(file))
+    try:
+        graph = decode_graph(about["graph"])
+        for path, entry in about["modules"].items():
+            place(root, path, entry, factory, str(file))
+    except RecursionError:
+        raise DamagedFile(f"{file} holds a graph that is nested too deep to be one; write it again") from None
     for name in [str(n.target) for n in graph.nodes if n.op == "get_attr"]:
         reserve(root, name, tensors, name in about["parameters"], str(file))
     try:

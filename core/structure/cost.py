@@ -25,11 +25,13 @@ FREE = {
 
 
 class LayerCost(BaseModel):
-    """One module that computes: MACs at batch 1, its own parameters and their bytes, the shape of its output at batch 1."""
+    """One module that computes: MACs at batch 1 and of one more image, its own parameters and their bytes, the shape of its
+    output at batch 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     path: str
     macs: int
+    macs_per_image: int
     params: int
     bytes: int = 0
     out_shape: list[int]
@@ -112,6 +114,7 @@ def cost(model: nn.Module, example: Example) -> Cost:
         LayerCost(
             path=path,
             macs=macs,
+            macs_per_image=two.macs[path] - macs,
             params=sum(p.numel() for p in modules[path].parameters(recurse=False)),
             bytes=sum(p.nbytes for p in modules[path].parameters(recurse=False)),
             out_shape=one.shapes[path],

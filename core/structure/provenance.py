@@ -147,6 +147,8 @@ def layer_of_call(root: nn.Module, node: fx.Node) -> tuple[nn.Module, dict[str, 
         return "its weight or its settings are computed"
     parameters = {name: str(source.target) for name, source in held.items()}
     tensors = {name: as_parameter(operator.attrgetter(path)(root)) for name, path in parameters.items()}
+    if tensors["weight"].dim() < 2:
+        return "its weight is a vector"
     out, inputs, *kernel = tensors["weight"].shape
     settings: dict[str, Any] = {"bias": "bias" in tensors, "device": "meta"}
     if kernel:

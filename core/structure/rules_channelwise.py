@@ -28,7 +28,7 @@ from core.structure.trace import execute
 from core.structure.values import ALIVE, CONST, FIELD, Flow, Layout, Op, Raw, Val, Value, along, whole
 
 RELU = {nn.ReLU, F.relu, torch.relu, "relu"}
-NONNEGATIVE = RELU | {nn.ReLU6, F.relu6, nn.Sigmoid, torch.sigmoid, F.sigmoid, "sigmoid", nn.Softplus, F.softplus}
+NONNEGATIVE = RELU | {nn.ReLU6, F.relu6, nn.Sigmoid, torch.sigmoid, F.sigmoid, "sigmoid"}
 IDENTITIES = {nn.Identity, "contiguous", "clone", "detach", torch.clone}
 KEEPS_SIGN = {nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, F.dropout, *IDENTITIES}
 
@@ -141,8 +141,20 @@ def forward_pointwise(flow: Flow, op: Op) -> None:
     const = flow.const(val)
     if name not in KEEPS_SIGN:
         const = probe(flow, op.node, along(const, len(val.shape), val.axis)).flatten()
-    sign = flow.nonneg(val) if name in KEEPS_SIGN else torch.full((op.width,), name in NONNEGATIVE)
+    never_negative = name in NONNEGATIVE or softplus_above_zero(flow, op.node)
+    sign = flow.nonneg(val) if name in KEEPS_SIGN else torch.full((op.width,), never_negative)
     op.fill_in(flow.state(val), const, sign)
+
+
+def softplus_above_zero(flow: Flow, node: fx.Node) -> bool:
+    """Whether this is a softplus, log(1 + exp(beta x)) / beta, with a beta above zero: only then it is never negative."""
+    if name_of(flow, node) is nn.Softplus:
+        beta: Any = flow.traced.module(node).beta
+    elif node.target is F.softplus:
+        beta = node.kwargs.get("beta", node.args[1] if len(node.args) > 1 else 1)
+    else:
+        return False
+    return isinstance(beta, int | float) and beta > 0
 
 
 def probe(flow: Flow, node: fx.Node, tensor: Tensor, run: int = 0) -> Tensor:

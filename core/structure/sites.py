@@ -34,7 +34,7 @@ def maskable(traced: Traced) -> dict[str, int]:
     for path, module in traced.root.named_modules():
         if isinstance(module, LAYERS):
             out[f"{path}/channel"] = num_inputs(module)
-            out[f"{path}/shape"] = weight_by_input(module, weight_in(module).to("meta"))[0].numel()
+            out[f"{path}/shape"] = weight_by_input(module, weight_in(module).to("meta")).shape[1:].numel()
         elif isinstance(module, _BatchNorm) and module.running_mean is not None:
             out[f"{path}/norm"] = module.num_features
     return out

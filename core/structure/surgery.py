@@ -21,7 +21,8 @@ from core.structure.zeros import check_maskable, plan_of
 def apply(plan: RemovalPlan, model: nn.Module, example: Example) -> fx.GraphModule:
     """The network without the plan's units; `model` is not changed and shares no memory with the new one.
 
-    Layers keep their paths, settings, type, device and training mode. Constants come from the weights as they are now,
+    Layers keep their paths, settings, type, device and training mode; `meta["sources"]` has the path of the layer that each was
+    made of, which is another where one leaves as several. Constants come from the weights as they are now,
     so a unit of the plan must (still) be constant or unread, or be listed in `plan.masked`; otherwise PlanError.
     """
     return built(plan, flow_of(plan, trace(model, example)))[0]
@@ -52,6 +53,7 @@ def built(plan: RemovalPlan, flow: Flow, trains: bool = False) -> tuple[fx.Graph
     for path, module in compact.named_modules():
         source = attribute(model, build.sources.get(path, path)) if path else model
         module.training = source.training if isinstance(source, nn.Module) else model.training
+    compact.meta["sources"] = dict(build.sources)
     return compact, build.origins
 
 

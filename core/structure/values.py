@@ -160,7 +160,7 @@ class Flow:
 
     def _pick(self, val: Val, name: str) -> Tensor:
         """The entries of one vector that `val` refers to, in its order."""
-        sources = val.op.unique().tolist()
+        sources = val.op.unique().tolist() or [val.like]  # a value of no channels at all
         if len(sources) == 1:
             return getattr(self.ops[sources[0]], name)[val.ch]
         out = torch.empty(len(val.ch), dtype=getattr(self.ops[sources[0]], name).dtype)

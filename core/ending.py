@@ -31,7 +31,7 @@ def finish(training: Training) -> Iterator[ev.Event]:
             "test": training.learned, "compact": training.learned, "finetuned": result["accuracy"]["compact"],
         }  # fmt: skip
     result |= {
-        "seconds": training.training_s, "survival": rows, "weights_sha256": checkpoint.weights_sha256(trained.state_dict()),
+        "seconds": training.training_s, "processor_seconds": training.processor_s, "survival": rows, "weights_sha256": checkpoint.weights_sha256(trained.state_dict()),
         "conditions": conditions.described(training.config),
     }  # fmt: skip
     if training.config.measure_every:

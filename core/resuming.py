@@ -22,7 +22,8 @@ def keep(training: Training) -> Iterator[ev.Event]:
         return
     facts = training.where() | {
         "compacted": training.compacted.plan.model_dump(mode="json") if training.compacted else None, "epoch_in_phase": training.epoch_in_phase, "strengths": training.method.strengths, "collapsed": sorted(training.collapsed),
-        "learned": training.learned, "classes": classes_in(training.views), "seconds": training.training_s, "config": training.config.model_dump(mode="json"),
+        "learned": training.learned, "classes": classes_in(training.views), "seconds": training.training_s, "processor_seconds": training.processor_s,
+        "config": training.config.model_dump(mode="json"),
     }  # fmt: skip
     tensors = standing.tensors_of(
         training.network, training.optimizer, training.method, training.average, training.order, training.compacted
@@ -47,4 +48,5 @@ def restore(training: Training, file: Path) -> dict[str, Any]:
     standing.put_back(tensors, training.optimizer, training.average, training.order)
     training.method.strengths.update(facts["strengths"])
     training.learned, training.training_s = facts.get("learned"), facts.get("seconds", 0.0)
+    training.processor_s = facts.get("processor_seconds", 0.0)
     return facts

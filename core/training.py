@@ -79,7 +79,7 @@ class Training:
         self.collapsed: set[str] = set()
         self.method: MethodRun
         self.objective: Objective
-        self.rate = self.measuring_s = self.training_s = 0.0
+        self.rate = self.measuring_s = self.training_s = self.processor_s = 0.0
 
     # the run
 
@@ -192,6 +192,7 @@ class Training:
 
     def _epoch(self) -> Iterator[ev.Event]:
         began, self.measuring_s = time.perf_counter(), 0.0
+        busy = time.process_time()
         self.learner.train()
         self.method.begin_epoch(
             lambda dataset, number: endless(dataset, self.config, self.config.seed + 7919 * (self.epoch + 1) + number)
@@ -218,6 +219,7 @@ class Training:
         self.epoch_in_phase += 1
         seconds = time.perf_counter() - began - self.measuring_s
         self.training_s += seconds
+        self.processor_s += time.process_time() - busy
         self.rate = seen / seconds
         mean = float(loss_sum) / seen
         if not math.isfinite(mean):

@@ -8,24 +8,27 @@ from core.evidence.counting import Row, spread
 from core.evidence.wanted import ALONE, DENSE, METHOD, Table
 
 
+TIME = "processor_seconds"  # of all threads of a run, on the processor: what else runs on the machine adds little to it
+
+
 def times_as_long(table: Table, rows: Mapping[str, Row]) -> list[float]:
-    """Seed by seed: wall time of a nested training over that of all its levels alone, where each of these is there."""
+    """Seed by seed: processor time of a nested training over that of all its levels alone, where each of these was taken."""
     found = []
     for wanted in table.wanted:
         levels = wanted.config.phases[-1].levels
-        if wanted.role == METHOD and levels and wanted.name in rows:
+        if wanted.role == METHOD and levels and rows.get(wanted.name, {}).get(TIME):
             alone = [
-                rows[w.name]["seconds"] for w in table.wanted
-                if w.role in (ALONE, DENSE) and w.name in rows
+                rows[w.name][TIME] for w in table.wanted
+                if w.role in (ALONE, DENSE) and rows.get(w.name, {}).get(TIME)
                 and (w.point, w.config.seed) == (wanted.point, wanted.config.seed)
             ]  # fmt: skip
             if len(alone) == len(levels):
-                found.append(rows[wanted.name]["seconds"] / sum(alone))
+                found.append(rows[wanted.name][TIME] / sum(alone))
     return found
 
 
 def cost_of_training(table: Table, rows: Mapping[str, Row]) -> str | None:
-    """`Training all 4 levels together took 0.70 ± 0.02 times as long …`; none where a level has no network of its own."""
+    """`Training all 4 levels together took 0.70 ± 0.02 times the processor time of …`; none where a level has no network of its own."""
     times = times_as_long(table, rows)
     if not times:
         return None
@@ -33,6 +36,6 @@ def cost_of_training(table: Table, rows: Mapping[str, Row]) -> str | None:
     more = "" if deviation is None else f" ± {deviation:.2f}"
     levels = len(table.wanted[0].config.phases[-1].levels)
     return (
-        f"Training all {levels} levels together took {mean:.2f}{more} times as long as training {levels} networks one after the other "
-        f"(wall time, other runs beside; n = {len(times)})."
+        f"Training all {levels} levels together took {mean:.2f}{more} times the processor time of training {levels} networks one after the "
+        f"other (n = {len(times)})."
     )

@@ -27,6 +27,7 @@ KEPT = (
     "weights_sha256",
     "conditions",
     "seconds",
+    "processor_seconds",
 )
 ANYWHERE: dict[str, Any] = {
     "device": "auto",

@@ -18,6 +18,7 @@ from app.components.figure_parts import (
     base_layout,
     figure,
     plain_numbers,
+    round_ticks,
     rule,
     titled_axis,
 )
@@ -81,12 +82,18 @@ def one_layer(frame: pd.DataFrame, unit: int | None, alt: str, measure: str, las
         data.append({"type": "scatter", "mode": "markers", "x": [float(x.iloc[at])], "y": [float(y[at])], "marker": ring, "hoverinfo": "skip", "showlegend": False})  # fmt: skip
     ticks = _ticks(last)
     layout = base_layout(
-        xaxis=titled_axis(f"{measure}, log axis", type="log"),
+        xaxis=titled_axis(f"{measure}, log axis", type="log", **_log_ticks(x)),
         yaxis=titled_axis("died after epoch", range=[-0.04 * last, last + 1.25 * band], tickvals=[*ticks, last + 0.65 * band], ticktext=[*map(str, ticks), "alive"]),
         shapes=[rule(GHOST, 1.2, "dot", xref="paper", x0=0, x1=1, y0=last + 0.12 * band, y1=last + 0.12 * band)],
         margin={"l": 58, "r": 16, "t": 12, "b": 42},
     )  # fmt: skip
     return figure(data, layout, alt)
+
+
+def _log_ticks(x: pd.Series) -> dict[str, Any]:
+    """Written out over the positive values drawn; Plotly's own where there are none."""
+    positive = x[x > 0]
+    return round_ticks(float(positive.min()) / 1.1, float(positive.max()) * 1.1) if len(positive) else {}
 
 
 def against_norm(frame: pd.DataFrame, unit: int | None, alt: str, measure: str) -> Spec:

@@ -28,7 +28,7 @@ def report_sentence(report: Report) -> str:
         words += f" {_capital(sentences.listing([row.name for row in later]))} followed {when}."
     gone = [row for row in report.collapses if row.since is not None]
     if gone:
-        share = sentences.percent(sum(row.macs for row in gone))
+        share = sentences.percent(report.gone)
         words += f" What is gone held {share} of the dense MACs."
     return words
 

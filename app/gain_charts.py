@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+from app import sentences
 from app.components.figure_parts import GHOST, LEAF, PAPER, SOFT, Spec, base_layout, figure, rule, titled_axis
 from app.control_charts import interval
 from core.evidence.counting import judged
@@ -57,7 +58,7 @@ def gains_sentence(gains: Sequence[Gain]) -> str:
     marks = [judged(one.ours) for one in gains]
     single = sum(one.ours[1] is None for one in gains)
     if single == len(gains):
-        better = sum(one.ours[0] > 0 for one in gains)
-        return f"{better} of {len(gains)} differences are gains, each of one seed."
+        told = [f"{_name(one)} {one.ours[0]:+.2f} points" for one in gains]
+        return f"{sentences.listing(told, at_most=4)}; each of one seed."
     words = f"Of {len(gains)} differences {marks.count(1)} are clear gains and {marks.count(-1)} clear losses (95 % interval of the mean of the pairs)."
     return f"{words} {single} of one seed." if single else words

@@ -122,7 +122,11 @@ def cut_sentence(cut: dict[str, Any]) -> str:
     before, after = cut["accuracy"]["dense"], cut["accuracy"]["compact"]
     n = cut["test_images"]
     price = f"accuracy goes from {sentences.percent(before, 1)} to {sentences.percent(after, 1)} ({sentences.points(after - before)}, n = {n:,} test images)"
-    tune = " Fine-tuning may win much of it back." if before - after > 0.02 else ""
+    tune = (
+        " Fine-tuning may win much of it back: load the compact file, or its Python source, and train it as any network."
+        if before - after > 0.02
+        else ""
+    )
     return f"{said}; {price}.{tune}"
 
 

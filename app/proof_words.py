@@ -8,6 +8,16 @@ from typing import Any
 
 from app.sentences import percent, plural, scientific
 
+VERDICTS = {
+    "exact": "exact", "approximate": "approximate", "nothing-removed": "nothing removed", "inconclusive": "inconclusive", "failed": "failed",
+}  # fmt: skip
+EMPTY = "Nothing lives: this network says the same to every image, so there is nothing to time and nothing to prove. The penalty was too strong; lower it and train again."
+
+
+def is_empty(result: Mapping[str, Any] | None) -> bool:
+    """Whether a run ended with a network that computes nothing any more."""
+    return bool(result) and result["macs_per_image"]["compact"] == 0  # type: ignore[index]
+
 
 def why_not(result: Mapping[str, Any]) -> str:
     """Why no more could leave without changing an answer."""

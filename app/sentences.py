@@ -86,3 +86,9 @@ def _with_sign(value: float, digits: int) -> str:
     if rounded == 0:
         return "±0" if digits == 0 else f"±{0:.{digits}f}"
     return f"{'+' if rounded > 0 else MINUS}{abs(rounded):.{digits}f}"
+
+
+def normalised(mean: Sequence[float], std: Sequence[float]) -> str:
+    """How images must be prepared, in a sentence; one number a channel, on a scale where white is 1."""
+    middle, spread = (", ".join(f"{v:.4g}" for v in numbers) for numbers in (mean, std))
+    return f"Images: white is 1, minus mean ({middle}), divided by standard deviation ({spread}), channel by channel."

@@ -94,6 +94,8 @@ def dashboard() -> None:
 @guarded
 def run_list() -> None:
     """The runs, newest first, as cards one can open; the recorded ones last."""
+    if theme.turned():
+        st.rerun()
     st.html('<p class="card-title" role="heading" aria-level="2">Runs</p>')
     store().mark_lost()
     wake_dispatcher(store())

@@ -22,6 +22,7 @@ from app.components.figure_parts import (
     end_label,
     epoch_axis,
     figure,
+    round_ticks,
     rule,
     spread_apart,
     thinned,
@@ -39,7 +40,7 @@ def log_ticks(drawn: Any) -> dict[str, Any]:
     if high == low or high > 30 * low:
         return {"dtick": 1, "nticks": 6}
     if high > 5 * low:
-        return {"dtick": "D2"}
+        return round_ticks(low, high)
     rough = (high - low) / 4
     unit = 10.0 ** math.floor(math.log10(rough))
     step = unit * next(m for m in (1, 2, 5, 10) if m * unit >= rough)

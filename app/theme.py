@@ -42,6 +42,9 @@ LIGHT = "<style>:root { --tile-line: #dfe4de; --tile-card: #ffffff; --tile-soft:
 DARK = "<style>:root { --tile-line: #2c3638; --tile-card: #1c2325; --tile-soft: #9aa9a2; --tile-ink: #e6ece8; --page: #14191a; } button[kind='primary']:not(:disabled) { color: #0d1a14; }</style>"
 
 
+DRAWN = "drawn-dark"
+
+
 def is_dark() -> bool:
     """Whether the person's page is dark now."""
     return st.context.theme.type == "dark"
@@ -49,7 +52,13 @@ def is_dark() -> bool:
 
 def style() -> None:
     """Adds the shared style to the page; once per run, near the top."""
+    st.session_state[DRAWN] = is_dark()
     st.html(STYLE + (DARK if is_dark() else LIGHT))
+
+
+def turned() -> bool:
+    """Whether the person's page has become dark, or light, since it was drawn."""
+    return st.session_state.get(DRAWN, is_dark()) != is_dark()
 
 
 def kpi_row(tiles: Sequence[tuple[str, str, str]]) -> None:

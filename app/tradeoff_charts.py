@@ -26,6 +26,7 @@ from app.components.figure_parts import (
     figure,
     is_finite,
     plain_numbers,
+    round_ticks,
     titled_axis,
 )
 
@@ -75,6 +76,8 @@ def tradeoff(
         return figure([], layout, tradeoff_words.sentence(frame, cost))
     across, up = _range(table, cost, unit, log), _range(table, "accuracy", 100.0, False)
     layout["xaxis"]["range"], layout["yaxis"]["range"] = across, up
+    if log:
+        layout["xaxis"] |= round_ticks(10.0 ** across[0], 10.0 ** across[1])
     data = _frontier(table, cost, unit, envelope, across, up, log) + _paths(table, cost, unit)
     for (source, method), group in table.groupby(["source", "method"], sort=False):
         data.append(_trace(group, str(source), str(method), cost, unit, set(envelope) if fade else None))

@@ -104,7 +104,7 @@ def _points_of(rows: list[Run], paths: Counter[str], tried: Mapping[str, int]) -
     counted = _counted(config, results)
     return [{
         "key": rows[0].id, "label": label, "path": family if strengths else None, "strength": max(strengths.values(), default=None),
-        "method": _look(role, config), "level": alone, **about, "comparable": True, "counted": counted,
+        "method": _look(role, config), "level": alone, **about, "comparable": all(r["macs_per_image"]["compact"] > 0 for r in results), "counted": counted,
         **_spans("accuracy", [final_accuracy(r["accuracy"]) for r in results]),
         **_spans("macs", [_left(r["conv_macs" if counted == "conv_macs" else "macs_per_image"]) for r in results]), **_spans("params", [_left(r["params"]) for r in results]),
         **_speeds([r.get("speed") for r in results]),
@@ -212,7 +212,7 @@ def evidence_points() -> pd.DataFrame:
                 "path": f"{table.name}/{line['point']}/{line['role']}" if nested and line["role"] == METHOD else None,
                 "strength": float(level) if level.isdigit() else None, "level": int(level) if level.isdigit() else None, "comparable": True,
                 **_deviations("accuracy", line["accuracy"]), **_deviations("macs", line["macs"]), **_deviations("params", line["params"]),
-                **_deviations("times", line["speed"]),
+                **(_deviations("times", line["speed"]) if line["macs"][0] <= 1 else {}),  # a larger network was timed against itself
             })  # fmt: skip
     return pd.DataFrame(found)
 

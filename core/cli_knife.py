@@ -107,7 +107,7 @@ def cut(
 ) -> None:
     """Remove what is exactly zero, or what a plan or a target says; prove it and write the compact network."""
     from core import cut as cutting
-    from core.knife import accuracies, cut_towards, timed
+    from core.knife import accuracies, cut_towards, one_input, timed
     from core.proof import prove
 
     _check_output(output, source)
@@ -121,6 +121,8 @@ def cut(
         document["certificate"] = certificate.model_dump(mode="json")
         if found.dataset is not None:
             document["accuracy"] = accuracies(found.network, done.compact, found.dataset, found.words)
+        if aim.target and "ms" in aim.target:
+            document["milliseconds"] = {"limit": aim.target["ms"], **one_input(done, found.example)}
         if measure is not None:
             document["speed"] = timed(done, found.example, measure)
         if certificate.reference == "masked":
@@ -205,6 +207,7 @@ def _about(found: Source) -> dict[str, Any]:
     if found.dataset is not None:
         about |= {"dataset": found.dataset.name, "classes": found.dataset.num_classes}
         about["test_images"] = len(found.dataset.test.labels)
+        about["normalised"] = {"mean": list(found.dataset.mean), "std": list(found.dataset.std)}
     if found.note:
         about["assumed"] = found.note
     return about | {"padded": found.padded} | ({"matched": found.renamed} if found.renamed else {})
@@ -254,6 +257,16 @@ def _speed(document: dict[str, Any]) -> list[str]:
     return [f"{speed['measured']:.2f} x measured ({spread}, {where}), {speed['promised']:.2f} x promised by MACs"]
 
 
+def _milliseconds(document: dict[str, Any]) -> list[str]:
+    """One pass before and after, where a target of milliseconds was asked for."""
+    if "milliseconds" not in document:
+        return []
+    told = document["milliseconds"]
+    return [
+        f"one input: {told['dense']:.3g} ms before, {told['compact']:.3g} ms after (median); asked for at most {told['limit']:g} ms"
+    ]
+
+
 def _refills(document: dict[str, Any], shown: int = 5) -> list[str]:
     """Where the full width is rebuilt, and why: the first of them."""
     lines = [f"refilled at {r['site']} ({r['operation']}): {r['reason']}" for r in document["refilled"]]
@@ -274,4 +287,12 @@ def _words_of_cut(output: Path, document: dict[str, Any], chosen: bool) -> str:
         f"{what}; {macs['compact']:,} of {macs['dense']:,} MACs, {params['compact']:,} of {params['dense']:,} parameters",
         *_refills(document),
     ]
-    return "\n".join([*lines, *_accuracy(document), *_speed(document), *filter(None, [document.get("note")])])
+    return "\n".join(
+        [
+            *lines,
+            *_accuracy(document),
+            *_milliseconds(document),
+            *_speed(document),
+            *filter(None, [document.get("note")]),
+        ]
+    )

@@ -121,6 +121,11 @@ def timed(done: Cut, example: Tensor, batch: int) -> dict[str, Any]:
     return speed.model_dump(mode="json")
 
 
+def one_input(done: Cut, example: Tensor) -> dict[str, float]:
+    """Median milliseconds of one pass of `example`, {dense, compact}: what a target of milliseconds is about."""
+    return {"dense": _milliseconds(done.plain, example), "compact": _milliseconds(done.compact, example)}
+
+
 def cut_towards(network: nn.Module, example: Tensor, aim: Aim, source: str) -> Cut:
     """`network` without what `aim` says; the network given is left untouched."""
     if not aim.chosen:

@@ -436,3 +436,12 @@ def test_the_command_prints_one_document(runs_of_two, tmp_path, capsys, monkeypa
         cli.main()
     out = capsys.readouterr()
     assert ended.value.code == 0 and json.loads(out.out)["run"] == control and "images measured" in out.err
+
+
+def test_where_the_scores_do_not_depend_on_the_image_no_pixel_has_a_part():
+    class Constant(torch.nn.Module):
+        def forward(self, x):
+            return torch.zeros(len(x), 10)
+
+    found, delta = integrated_gradients(Constant(), torch.randn(1, 3, 8, 8), 4)
+    assert found.shape == (8, 8) and not found.any() and delta == 0.0

@@ -171,3 +171,24 @@ def test_the_chart_library_travels_once_a_session_and_again_where_a_page_has_los
         "Live", "accuracy"
     )  # it asks, and gets it anew: over the wire, or from what Streamlit still keeps in the page
     assert tab.evaluate("() => typeof window.Plotly") == "object"
+
+
+def test_the_settings_of_a_preset_open_below_its_row(tab):
+    tab.goto("/")
+    card = tab.locator(".st-key-card-preset-digits-lenet")
+    card.get_by_role("button", name="Settings").click()
+    form = tab.get_by_role("button", name="Train with these settings")
+    expect(form).to_be_visible()
+    top, field = card.bounding_box(), tab.get_by_role("combobox", name="Preset").bounding_box()
+    assert 0 < field["y"] - top["y"] - top["height"] < 300, "below the card, not at the end of the page"
+
+
+def test_a_page_follows_when_the_system_turns_dark_and_light_again(tab):
+    tab.emulate_media(color_scheme="light")
+    tab.goto("/structure?run=demo")
+    expect(tab.get_by_text(re.compile("^The network after epoch"))).to_be_visible()
+    colour = "() => getComputedStyle(document.documentElement).getPropertyValue('--tile-card').trim()"
+    assert tab.evaluate(colour) == "#ffffff"
+    for scheme, card in (("dark", "#1c2325"), ("light", "#ffffff")):
+        tab.emulate_media(color_scheme=scheme)
+        tab.wait_for_function(f"({colour})() === '{card}'", timeout=15_000)

@@ -197,7 +197,10 @@ def test_a_log_axis_has_ticks_also_within_one_decade():
         return stream_charts.log_ticks(np.array([low, high]))
 
     assert ticks(1.1, 1.7) == {"tickvals": [1.2, 1.4, 1.6]} and ticks(0.03, 0.14) == {"tickvals": [0.05, 0.1]}
-    assert ticks(0.3, 4) == {"dtick": "D2"} and ticks(1e-4, 1) == ticks(1, 1) == {"dtick": 1, "nticks": 6}
+    assert ticks(0.3, 4) == {"tickvals": [0.5, 1.0, 2.0], "ticktext": ["0.5", "1", "2"]}, (
+        "written out: Plotly would say 5, 1, 2"
+    )
+    assert ticks(1e-4, 1) == ticks(1, 1) == {"dtick": 1, "nticks": 6}
     assert stream_charts.log_ticks(np.array([])) == {"dtick": 1, "nticks": 6}
     for low in (0.0123, 0.7, 3.3, 96):
         assert len(ticks(low, 1.3 * low)["tickvals"]) >= 2

@@ -252,7 +252,10 @@ def test_a_target_is_met(document, folder, target):
 
 def test_a_target_in_milliseconds_is_measured(document, folder):
     stranger(folder)
-    assert document("cut", *FILE, "--target", "ms=1000", "-o", "small.safetensors")["macs"]["compact"] > 0
+    done = document("cut", *FILE, "--target", "ms=1000", "-o", "small.safetensors")
+    told = done["milliseconds"]
+    assert done["macs"]["compact"] > 0 and told["limit"] == 1000 and 0 < told["compact"] <= 1000 and told["dense"] > 0
+    assert "milliseconds" not in document("cut", *FILE, "--target", "macs=0.5", "-o", "small.safetensors")
 
 
 def test_a_threshold_of_zero_cuts_only_what_is_zero(document, folder):

@@ -100,6 +100,21 @@ def test_the_report_says_order_return_price_and_what_went_along(layout):
     assert table["at once"].tolist() == [-20.0, 10.0] and table["came back"].tolist() == ["at 5", "never"]
 
 
+def test_a_layer_that_several_deaths_take_is_counted_once(layout):
+    """A chain: each dead layer silences its neighbours, which die too."""
+    chain = {
+        **layout,
+        "stages": [
+            {**layout["stages"][0], "blocks": [block(p, p, "none", [conv(p, 4, 4, 200)]) for p in ("a", "b", "c", "d")]}
+        ],
+    }
+    sites = [{"site": f"{p}/filter", "kind": "filter", "total": 4, "offset": 4 * i} for i, p in enumerate("abcd")]
+    counts = np.array([[4, 4, 4, 4], [0, 0, 0, 4]])
+    epochs = [{"type": "epoch_done", "epoch": e, "val_accuracy": 0.5, "strengths": {}} for e in (0, 1)]
+    found = report({"layout": chain}, sites, counts, epochs, [died(f"{p}/filter") for p in "abc"])
+    assert sum(row.macs for row in found.collapses) > 1 and found.gone == pytest.approx(0.8)
+
+
 def test_a_block_that_lives_at_the_end_is_told_so_and_its_macs_are_not_counted_as_gone(layout):
     counts = [[1, 4, 1, 4], [1, 4, 0, 4], [1, 4, 1, 4]]
     found = told(layout, counts, [0.1, 0.2, 0.4], [died("s.1/block")])

@@ -334,7 +334,9 @@ def test_a_nested_training_costs_what_it_takes_beside_networks_of_its_levels():
     assert costs.times_as_long(table, rows_) == pytest.approx([0.9, 1.1])
     said = costs.cost_of_training(table, rows_)
     assert (
-        said.startswith("Training all 2 levels together took 1.00 ± 0.14 times the processor time of training 2 networks")
+        said.startswith(
+            "Training all 2 levels together took 1.00 ± 0.14 times the processor time of training 2 networks"
+        )
         and "n = 2" in said
     )
     assert costs.cost_of_training(TABLES["ssl-lenet"], {}) is None

@@ -12,6 +12,7 @@ from conftest import DEMO
 from test_pages import page, words
 
 from app import charts, stream_charts, structure_charts
+from app.app_pages import parts, run_tiles
 from app.app_pages.structure_layers import layer_table
 from app.app_pages.structure_unit import company, kernel_pictures
 from app.runs import RunView
@@ -145,6 +146,20 @@ def test_the_timeline_shows_every_death_and_return_of_the_demo(view):
     ]
     assert spec["layout"]["shapes"][0]["y0"] == 0.5  # the second row is the selected one
     go.Figure({"data": spec["data"], "layout": spec["layout"]})
+
+
+def test_layers_of_a_network_without_stages_in_front_have_the_drawings_names():
+    assert (
+        parts.short("features.stage1.0.conv/filter") == "1.1 conv"
+        and parts.short("stage1.0.conv1/filter") == "1.1 conv1"
+    )
+
+
+def test_a_network_in_which_nothing_lives_is_told_plainly_and_has_no_speed(view, monkeypatch):
+    empty = view.result | {"macs_per_image": view.result["macs_per_image"] | {"compact": 0}}
+    assert ("measured speed", "—", "nothing is left to compute") not in run_tiles.tiles(view, None)
+    monkeypatch.setattr(view, "result", empty)
+    assert ("measured speed", "—", "nothing is left to compute") in run_tiles.tiles(view, None)
 
 
 def test_the_layer_table_says_states_in_words_and_keeps_sparklines_short(view):

@@ -370,4 +370,6 @@ def test_bars_of_one_runs_time_are_said_to_be_quartiles_and_a_dense_point_to_be_
     table = pd.DataFrame([row | {"ms": 2.0, "ms_low": 1.5, "ms_high": 2.5}])
     assert "quartiles of its pairs" in conditions.of_points(table, "ms", None)
     assert "quartiles" not in conditions.of_points(table.drop(columns=["ms_low", "ms_high"]), "ms", None)
-    assert sentence(table, "ms").startswith("ssl-x 1 is") and "It is dense" in sentence(table, "ms")
+    assert sentence(table, "ms") == "ssl-x 1: 90.0 % at 2 ms a batch. It stands alone: nothing to compare it with yet."
+    slower = table.assign(key="b", label="other", role="dense control", accuracy=0.8, ms=3.0)
+    assert "It is dense" in sentence(pd.concat([table, slower]), "ms")

@@ -12,7 +12,7 @@ import pytest
 from conftest import run_in
 from test_pages import no_processes, page, words  # noqa: F401  (pages start nothing in the background)
 
-from app import labels, tradeoff_charts, tradeoff_points, tradeoff_words
+from app import labels, proof_words, tradeoff_charts, tradeoff_points, tradeoff_words
 from core.config import RunConfig
 from core.presets import preset
 from core.runs.tables import Run
@@ -286,6 +286,43 @@ def test_the_sentence_says_what_keeps_accuracy_at_which_cost_and_whether_a_contr
     assert "That is a control" in tradeoff_words.sentence(three(0.946, 0.2, "scratch control"))
     single = three(0.9, 0.9, "dense control").assign(n=1)
     assert tradeoff_words.sentence(single).endswith("Every point is one run: another seed may order them otherwise.")
+
+
+def test_a_method_that_removed_nothing_is_not_praised_for_its_speed():
+    """Of two equal networks one is always a little faster by chance."""
+    table = three(0.944, 0.4, "scratch control").assign(
+        times=[1.0, 1.2, 1.2], method=["dense", "sss", "scratch"], certificate="exact"
+    )
+    idle = table.iloc[:1].assign(
+        key="idle", label="ista", method="sss", times=1.3, macs=1.0, certificate="nothing-removed", accuracy=0.96
+    )
+    for cost in ("times", "macs"):
+        assert tradeoff_words.sentence(pd.concat([table, idle]), cost) == tradeoff_words.sentence(table, cost)
+    assert "ista" in tradeoff_words.sentence(pd.concat([table, idle.assign(certificate="exact")]), "times").lower()
+
+
+def test_a_network_larger_than_the_dense_one_has_no_times_as_fast(runs):
+    """It was timed against itself."""
+    larger = tradeoff_points.evidence_points().query("macs > 1.01")
+    assert len(larger) and larger["times"].isna().all()
+
+
+def test_a_network_that_computes_nothing_is_no_bargain(runs):
+    row = runs.get(run_in(runs, "finished"))
+    row.result = row.result | {"macs_per_image": row.result["macs_per_image"] | {"compact": 0}}
+    assert not tradeoff_points.own_points([row])["comparable"].any()
+    assert proof_words.is_empty(row.result) and not proof_words.is_empty(None)
+
+
+def test_trade_offs_open_on_the_network_of_the_selected_run(runs):
+    at = page("tradeoffs", "mnist-filters")
+    assert not at.exception and {c.label: c.value for c in at.segmented_control}["Network"] == "lenet"
+
+
+def test_a_log_axis_is_written_out():
+    table = tradeoff_points.evidence_points().query("network == 'lenet' and dataset == 'mnist'")
+    told = tradeoff_charts.tradeoff(table, log=True)["layout"]["xaxis"]
+    assert told["ticktext"] == ["2", "5", "10", "20", "50", "100"] and told["tickvals"] == [2, 5, 10, 20, 50, 100]
 
 
 def test_a_fresh_install_shows_recorded_evidence_and_says_that_no_run_is_there(runs):

@@ -31,6 +31,7 @@ IMPORTANCE = {
     "scale": "scale: of the batch norm behind (Liu et al., 2017)", "effect": "effect: norm as the batch norm lets it through",
 }  # fmt: skip
 WANTED = "inspect-form"
+MEASURE = "cut-measure-kept"  # the toggle is not drawn while a cut is made, and would forget
 
 
 def cut_card(found: Brought, look: dict[str, Any]) -> None:
@@ -61,7 +62,7 @@ def _aim(look: dict[str, Any]) -> tuple[str, ...]:
     with middle:
         if aim == "ms":
             now = look.get("speed", {}).get("dense_ms")
-            known = f" Now {sentences.milliseconds(now)} for a batch of {BATCH}." if now else ""
+            known = f" A batch of {BATCH} takes {sentences.milliseconds(now)} now; one input less." if now else ""
             limit = st.number_input(
                 "At most, in ms, for one input", 0.05, 10_000.0, 5.0, key="cut-ms", bind="query-params",
                 help=f"The median on this machine, as it is now; found by trying.{known}",
@@ -99,7 +100,7 @@ def _make(found: Brought, options: tuple[str, ...], place: Path, job: str) -> No
         st.rerun()
     if failed := jobs.failure(job):
         st.error(f"{failed[0].upper()}{failed[1:]}", icon=":material/error:")
-    measure = middle.toggle("Measure the speed", value=True, key="cut-measure", help=f"Dense against compact on this machine, in batches of {BATCH}; a few seconds.")  # fmt: skip
+    measure = middle.toggle("Measure the speed", value=st.session_state.get(MEASURE, True), key="cut-measure", on_change=_keep_choice, help=f"Dense against compact on this machine, in batches of {BATCH}; a few seconds.")  # fmt: skip
     done = cut_in(place) is not None
     if left.button("Cut again" if done else "Cut", key="cut", icon=":material/content_cut:", type="secondary" if done else "primary", width="stretch"):  # fmt: skip
         place.mkdir(parents=True, exist_ok=True)
@@ -109,6 +110,10 @@ def _make(found: Brought, options: tuple[str, ...], place: Path, job: str) -> No
         st.rerun()
     with right.popover("By command", type="tertiary", icon=":material/terminal:"):
         st.code(found.command("cut", *options, "-o", "compact.safetensors"), language="bash")
+
+
+def _keep_choice() -> None:
+    st.session_state[MEASURE] = st.session_state["cut-measure"]
 
 
 def cut_in(place: Path) -> dict[str, Any] | None:
@@ -124,7 +129,7 @@ def _result(found: Brought, look: dict[str, Any], cut: dict[str, Any], place: Pa
     left, right = st.columns([5, 4])
     rows = cut_rows(cut, look)
     with left:
-        spec = inspect_charts.layers_left(rows, f"{int(rows['leave'].sum())} of {sentences.plural(int(rows['units'].sum()), 'unit')} were cut, most from {_hardest(rows)}.")  # fmt: skip
+        spec = inspect_charts.layers_left(rows, _where(rows))
         parts.chart("Where it was cut", spec, rows.round(4), key="inspect-cut-layers", height=max(240, 19 * min(inspect_charts.AT_MOST, len(rows)) + 100), conditions=lambda: f"{found.name}: {cut_sentence(cut)}")  # fmt: skip
     with right:
         with theme.card("The cut", cut_sentence(cut), key="inspect-result"):
@@ -135,9 +140,13 @@ def _result(found: Brought, look: dict[str, Any], cut: dict[str, Any], place: Pa
         _take(cut, place)
 
 
-def _hardest(rows: pd.DataFrame) -> str:
+def _where(rows: pd.DataFrame) -> str:
+    """How many units were cut, and which layer lost most of its own."""
+    gone, units = int(rows["leave"].sum()), int(rows["units"].sum())
+    if not gone:
+        return f"None of {sentences.plural(units, 'unit')} was cut."
     worst = rows.loc[rows["stay"].idxmin()]
-    return f"{worst['layer']} ({int(worst['leave'])} of {int(worst['units'])})"
+    return f"{gone} of {sentences.plural(units, 'unit')} were cut, most from {worst['layer']} ({int(worst['leave'])} of {int(worst['units'])})."
 
 
 def _tiles(cut: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -145,7 +154,7 @@ def _tiles(cut: dict[str, Any]) -> list[tuple[str, str, str]]:
     tiles = [
         ("MACs left", sentences.percent(macs["compact"] / macs["dense"]), f"{sentences.amount(macs['compact'])} of {sentences.amount(macs['dense'])}, batch 1"),
         ("parameters left", sentences.percent(params["compact"] / params["dense"]), f"{sentences.amount(params['compact'])} of {sentences.amount(params['dense'])}"),
-        ("removal", proof["verdict"], "against the masked network" if proof["reference"] == "masked" else "against the network as it was"),
+        ("removal", proof_words.VERDICTS[proof["verdict"]], "against the masked network" if proof["reference"] == "masked" else "against the network as it was"),
     ]  # fmt: skip
     if "accuracy" in cut:
         share = cut["accuracy"]["compact"]
@@ -153,6 +162,15 @@ def _tiles(cut: dict[str, Any]) -> list[tuple[str, str, str]]:
         tiles.append(("accuracy after", sentences.percent(share, 1), note))
     elif proof["reference"] == "masked":
         tiles.append(("accuracy after", "not known", "exact says that the removal is right, not that it is free"))
+    if "milliseconds" in cut:
+        one = cut["milliseconds"]
+        tiles.append(
+            (
+                "one input",
+                sentences.milliseconds(one["compact"]),
+                f"median; before {sentences.milliseconds(one['dense'])}; asked for at most {sentences.milliseconds(one['limit'])}",
+            )
+        )
     if "speed" in cut:
         speed = cut["speed"]
         tiles.append(("measured speed", f"{speed['measured']:.2f} ×", f"{speed['low']:.2f}–{speed['high']:.2f}, n = {speed['n']} pairs, batch {speed['batch']}, {sentences.plural(speed['threads'], 'thread')}, {speed['cpu']}; promised {speed['promised']:.2f} ×"))  # fmt: skip
@@ -176,6 +194,8 @@ def _take(cut: dict[str, Any], place: Path) -> None:
         waiting = st.session_state.get(WANTED, ("", ""))[0] == place.name
         st.fragment(guarded(_forms), run_every=1.0 if waiting else None)(file, cut["input"], place.name)
         st.code(f'from core.structure import load\n\nnetwork = load("{file.name}")', language="python")
+        if scale := cut.get("normalised"):
+            st.caption(sentences.normalised(scale["mean"], scale["std"]))
 
 
 def _forms(file: Path, shape: list[int], name: str) -> None:

@@ -86,6 +86,7 @@ def _pulse(run: str, often: bool) -> None:
 def _watch(run: str) -> None:
     """One look at its network, figures, family and answers."""
     row, view = row_of(run), view_of(run)
+    parts.warn_if_empty(view)
     theme.kpi_row(run_tiles.tiles(view, row))
     with theme.card("The network as it stands", key="tree"):
         parts.tree(view, key=f"tree-{run}", follow=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import theme
+from app import proof_words, theme
 from app.app_pages.files import files
 from app.asking import known
 from app.components.espalier import espalier
@@ -208,9 +208,15 @@ def selected_site(view: RunView) -> str | None:
     return view.thinnest()
 
 
+def warn_if_empty(view: RunView) -> None:
+    """A warning above the numbers of a run whose network computes nothing any more."""
+    if proof_words.is_empty(view.result):
+        st.warning(proof_words.EMPTY, icon=":material/potted_plant:")
+
+
 def short(site: str) -> str:
-    """`1.1 conv1` of `stage1.0.conv1/filter`."""
-    path, _, kind = site.partition("/")
+    """`1.1 conv1` of `stage1.0.conv1/filter`, and of `features.stage1.0.conv1/filter`."""
+    path, _, kind = site.removeprefix("features.").partition("/")
     parts = path.split(".")
     more = "" if kind in ("", "filter", "neuron") else f" {kind}"
     if parts[0].startswith("stage") and len(parts) > 1 and parts[1].isdigit():

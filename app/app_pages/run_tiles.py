@@ -9,7 +9,7 @@ import pandas as pd
 
 from app import proof_words, sentences
 from app.runs import RunView, final_accuracy
-from core.runs.tables import Run
+from core.runs.tables import OVER, Run
 
 Tile = tuple[str, str, str]  # what, how much, under what conditions
 
@@ -27,7 +27,7 @@ def tiles(view: RunView, row: Run | None) -> list[Tile]:
         _macs(view, last),
         _speed(view, levels),
         _alive(view, levels),
-        leaving(levels) if levels else _removal(view),
+        leaving(levels) if levels else _removal(view, row is not None and row.state in OVER),
     ]
 
 
@@ -58,6 +58,8 @@ def _speed(view: RunView, levels: list[dict[str, Any]]) -> Tile:
     """Of a nested run that of the core, as the full level is the whole network."""
     core = levels[0]["speed"] if levels else None
     speed = core or view.measured()
+    if proof_words.is_empty(view.result):
+        return ("measured speed", "—", "nothing is left to compute")
     if not speed:
         return ("measured speed", "—", "not measured yet")
     spread = f"{speed['low']:.2f}–{speed['high']:.2f}, n = {speed['n']}"
@@ -83,12 +85,12 @@ def _alive(view: RunView, levels: list[dict[str, Any]]) -> Tile:
     )
 
 
-def _removal(view: RunView) -> Tile:
+def _removal(view: RunView, over: bool) -> Tile:
     proof = (view.result or {}).get("certificate")
     if not proof:
-        return ("removal", "—", "proved at the end")
+        return ("removal", "—", "the run ended before its cut" if over else "proved at the end")
     apart = "" if proof["max_rel"] is None else f"largest difference {sentences.scientific(proof['max_rel'])}"
-    return ("removal", proof["verdict"].replace("nothing-removed", "nothing"), apart)
+    return ("removal", proof_words.VERDICTS[proof["verdict"]], apart)
 
 
 def leaving(levels: list[dict[str, Any]]) -> Tile:

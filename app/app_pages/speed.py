@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import chart_words, jobs, sentences, speed_charts, theme
+from app import chart_words, jobs, proof_words, sentences, speed_charts, theme
 from app.app_pages import parts
 from app.app_pages.headline import headline
 from app.app_pages.speed_sweeps import sweeps
@@ -43,6 +43,9 @@ def _measured(run: str) -> None:
         return
     row, view = found
     parts.said()
+    if proof_words.is_empty(view.result):
+        parts.warn_if_empty(view)
+        return
     result = view.measured()
     _levels(view)
     with theme.card("Whole network", chart_words.speed(result), key="speed-whole"):

@@ -21,6 +21,7 @@ from core.presets import PRESETS, Preset
 from core.runs.control import check_data, submit
 from core.runs.recorded import DEMO, recorded
 
+BELOW = "settings-below"  # the preset below whose row of cards the settings stand
 LIVES = "what hangs on it lives. Ghosts have died, orange is dying."
 LEVELS_TINT = "what hangs on it has the colour of the network that it comes in with, the core at the bottom."
 
@@ -48,11 +49,10 @@ def page() -> None:
     _go_if_started()
     _recorded()
     st.subheader("Or choose another run", anchor=False)
-    _cards()
-    settings_form(_begin)
+    if not _cards():
+        _settings()
     solvers()
     comparison()
-    _go_if_started()
 
 
 def _recorded() -> None:
@@ -121,21 +121,35 @@ def _begin(config: RunConfig, queue: Callable[[], str]) -> None:
         )
 
 
-def _cards() -> None:
+def _settings() -> None:
+    """The form of all settings, and what is wrong with them."""
+    settings_form(_begin)
+    _go_if_started()
+
+
+def _cards() -> bool:
+    """The presets; whether the settings of one stand below its row."""
     published = [p for p in PRESETS if is_published(p.name)]
-    _rows_of_cards([p for p in PRESETS if p not in published])
+    there = _rows_of_cards([p for p in PRESETS if p not in published])
     st.subheader("Or a published experiment", anchor=False)
     st.caption(
         "The paper's network, data and protocol as far as they are known; its printed numbers stand beside the outcome."
     )
-    _rows_of_cards(published)
+    return _rows_of_cards(published) or there
 
 
-def _rows_of_cards(presets: list[Preset]) -> None:
+def _rows_of_cards(presets: list[Preset]) -> bool:
+    """Three cards a row; below a row the settings that a person asked for on one of its cards. Whether they were."""
+    there = False
     for start in range(0, len(presets), 3):
-        for column, p in zip(st.columns(3), presets[start : start + 3], strict=False):
+        row = presets[start : start + 3]
+        for column, p in zip(st.columns(3), row, strict=False):
             with column.container(border=True, key=f"card-preset-{p.name}", height="stretch"):
                 _preset(p)
+        if st.session_state.get(BELOW) in [p.name for p in row]:
+            _settings()
+            there = True
+    return there
 
 
 def _preset(p: Preset) -> None:
@@ -183,4 +197,4 @@ def _role(p: Preset) -> str:
 
 
 def _choose(name: str) -> None:
-    st.session_state["form-preset"] = name
+    st.session_state["form-preset"] = st.session_state[BELOW] = name

@@ -35,6 +35,7 @@ def page() -> None:
     if not len(view.alive):
         st.caption("Nothing is recorded yet: the first look at the network comes within a few seconds of the start.")
         return
+    parts.warn_if_empty(view)
     epoch = chosen_epoch(view)
     with theme.card(f"The network after epoch {epoch}", report_sentence(view.collapses()), key="structure"):
         structure_ghost.tree(row, view, epoch)

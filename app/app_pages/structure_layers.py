@@ -76,8 +76,10 @@ def layers(view: RunView, epoch: int) -> None:
     counted = view.macs_counted() if epoch == view.newest_epoch else None
     remain = f"{sentences.percent((left if counted is None else counted) / dense)} of the MACs remain"
     apart = counted is not None and abs(left - counted) > 0.005 * dense
+    dead = int(table["dead"].sum())
+    left_whole = "would be removed" if counted is None else "was removed" if dead == 1 else "were removed"
     sentence = (
-        f"{sentences.plural(int(table['dead'].sum()), 'layer')} of {len(table)} {'would leave' if counted is None else 'left'} whole; "
+        f"{dead} of {sentences.plural(len(table), 'layer')} {left_whole} entirely; "
         f"{remain}{' (estimated)' if counted is None else '; layer by layer, estimates' if apart else ''}."
     )
     path = (selection().get("site") or "").partition("/")[0]

@@ -110,8 +110,7 @@ def normalisation(view: RunView) -> str:
     data = view.started.get("data") or {}
     if not data:
         return ""
-    mean, std = (", ".join(f"{v:.4g}" for v in data[key]) for key in ("mean", "std"))
-    return f"Images: white is 1, minus mean ({mean}), divided by standard deviation ({std}), channel by channel."
+    return sentences.normalised(data["mean"], data["std"])
 
 
 def _numbers(view: RunView) -> None:

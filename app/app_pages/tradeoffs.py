@@ -15,7 +15,7 @@ from app.app_pages.files import made_by
 from app.app_pages.findings import all_at_a_glance, tables_of, what_they_show
 from app.components.live_chart import live_chart, plotly_loader
 from app.glossary import glossary_row
-from app.runs import store
+from app.runs import store, view_of
 from app.selection import select, selected_number, selection
 from app.talk.story import of_tradeoff
 from core.networks.names import shown
@@ -75,9 +75,12 @@ def _recorded() -> pd.DataFrame:
 def _chosen(own: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
     """The points of the data set, network and sources that a person chose."""
     both = pd.concat([frame for frame in (own, recorded) if len(frame)])
-    dataset = _one("Data set", {name: name for name in dict.fromkeys(both["dataset"])}, "set")
+    chosen = chosen_config()
+    dataset = _one("Data set", {name: name for name in dict.fromkeys(both["dataset"])}, "set", chosen.get("dataset"))
     both = both[both["dataset"] == dataset]
-    network = _one("Network", {name: shown(name) for name in dict.fromkeys(both["network"])}, "net")
+    network = _one(
+        "Network", {name: shown(name) for name in dict.fromkeys(both["network"])}, "net", chosen.get("network")
+    )
     both = both[both["network"] == network]
     every = pd.concat([both, tradeoff_points.paper_points(network, dataset)])
     known = [name for name in SOURCES if name in set(every["source"])]
@@ -88,11 +91,23 @@ def _chosen(own: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
     return every[every["source"].isin(asked or usual)].reset_index(drop=True)
 
 
-def _one(label: str, options: dict[str, str], key: str) -> str:
-    """One of a few, kept in the address."""
-    known = list(options)
+def chosen_config() -> dict[str, Any]:
+    """The settings of the run that is selected; empty where there is none."""
+    run = selection().get("run")
+    return view_of(run).started.get("config", {}) if run else {}
+
+
+def _one(label: str, options: dict[str, str], key: str, usual: str | None = None) -> str:
+    """One of a few, kept in the address; `usual` at first, where it is among them."""
+    known = sorted(options, key=lambda name: name != usual)
     got = st.segmented_control(
-        label, known, default=known[0], format_func=options.__getitem__, key=key, required=True, bind="query-params"
+        label,
+        list(options),
+        default=known[0],
+        format_func=options.__getitem__,
+        key=key,
+        required=True,
+        bind="query-params",
     )
     return got if got in known else known[0]
 

@@ -29,7 +29,7 @@ def board(run: str) -> None:
     now = choice(run, totals)
     with theme.card(
         "Cross out",
-        "Squares are units: the darker, the more important in its layer. Click one, or use arrow keys and space.",
+        "Squares are units: the stronger the colour, the more important in its layer. Click one, or use arrow keys and space.",
         key="whatif-board",
     ):
         told = answer(run, "whatif-units", "units", importance=now.by)

@@ -79,6 +79,15 @@ def base_layout(**parts: Any) -> dict[str, Any]:
     return {**base, **parts}
 
 
+def round_ticks(low: float, high: float) -> dict[str, Any]:
+    """Ticks of a log axis from `low` to `high`, written out (`0.2`, `0.5`, `1`): 1, 2 and 5 of every decade; of many decades 1 alone."""
+    decades = math.log10(high / low)
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1, max(1, round(decades / 6)))
+    steps = (1, 2, 5) if high <= 150 * low else (1,)
+    values = [m * 10.0**e for e in exponents for m in steps if 0.999 * low <= m * 10.0**e <= 1.001 * high]
+    return {"tickvals": [float(f"{value:.1g}") for value in values], "ticktext": [f"{value:g}" for value in values]}
+
+
 def titled_axis(title: str, **more: Any) -> dict[str, Any]:
     base = {
         "title": {"text": title, "font": {"size": 12, "color": SOFT}, "standoff": 6}, "tickfont": {"size": 11.5, "color": SOFT},

@@ -116,11 +116,8 @@ def says() -> None:
 
 def dropped() -> None:
     """What a naive cut changes."""
-    left, right = st.columns(2)
-    with left:
-        shift = shift_of(2)
-    with right:
-        answer = told(shift, padding_of(2))
+    shift = shift_of(2)
+    answer = told(shift, padding_of(2))
     change = answer["cuts"]["dropped"]["difference"] if asked(2) else None
     words = "The answer of the whole network, before anything is cut."
     if change:
@@ -139,9 +136,8 @@ def dropped() -> None:
 
 def folded() -> None:
     """The repair by a bias, and the window that explains where it fails."""
-    left, one, two = st.columns([2, 1, 1])
-    with left:
-        answer = told(0.75, padding_of(3))
+    answer = told(0.75, padding_of(3))
+    one, two = st.columns(2)
     side = len(answer["dense"])
     row = one.slider("Window's row", 0, 7, 0, key=f"{KEY}-row", bind="query-params")
     column = two.slider("Window's column", 0, 7, 3, key=f"{KEY}-column", bind="query-params")
@@ -169,11 +165,9 @@ def taps() -> list[tuple[int, int]]:
 
 def carried() -> None:
     """The knife's own cut: what it keeps, and what is left of the difference."""
-    one, two = st.columns([1, 1], vertical_alignment="bottom")
-    with one:
-        padding, seed = padding_of(4), 0
+    padding, seed = padding_of(4), 0
     if asked(4):
-        with two, st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
             seed = int(
                 st.number_input("Weights from seed", 0, 9999, 0, key=f"{KEY}-seed", bind="query-params", width=130)
             )

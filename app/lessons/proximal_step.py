@@ -117,18 +117,17 @@ def _held() -> None:
 
 def _momentum() -> None:
     told = _record()
-    left, right, button = st.columns([10, 5, 5], vertical_alignment="bottom")
+    threshold = st.segmented_control(
+        "Threshold",
+        list(THRESHOLDS),
+        default=next(iter(THRESHOLDS)),
+        format_func=lambda t: THRESHOLDS[t],
+        key="proximal-step-4-threshold",
+        bind="query-params",
+        required=True,
+    ) or next(iter(THRESHOLDS))
+    left, button = st.columns([3, 2], vertical_alignment="bottom")
     with left:
-        threshold = st.segmented_control(
-            "Threshold",
-            list(THRESHOLDS),
-            default=next(iter(THRESHOLDS)),
-            format_func=lambda t: THRESHOLDS[t],
-            key="proximal-step-4-threshold",
-            bind="query-params",
-            required=True,
-        ) or next(iter(THRESHOLDS))
-    with right:
         momentum = st.select_slider(
             "Momentum μ", [0.0, 0.5, 0.9], value=0.5, key="proximal-step-4-momentum", bind="query-params"
         )

@@ -81,7 +81,7 @@ def of_points(table: pd.DataFrame, picked: str | None, costs: tuple[str, ...] = 
     for asked in costs:
         cost = "times" if asked == "ms" and not place else asked
         if cost in table and table.dropna(subset=[cost])["source"].ne("paper").sum() >= 2:
-            slides.append(of_tradeoff(table, cost, place, picked))
+            slides.append(of_tradeoff(table, cost, place, picked, tradeoff_points.crowded(table, cost)))
     return slides
 
 
@@ -278,7 +278,11 @@ def _layers(view: RunView) -> list[Slide]:
     frame = layer_frame(speed["layers"]).drop(columns=["reason", "numbers"], errors="ignore")
     spec = speed_charts.speed_layers(frame, LAYERS)
     told = f"{speed['measured']:.2f} × as fast (quartiles {speed['low']:.2f} to {speed['high']:.2f}) where the MACs promised {speed['promised']:.2f} ×."
-    drawn = f"Drawn: {LAYERS} of {len(frame)} layers." if len(frame) > LAYERS else ""
+    drawn = (
+        f"Drawn: the {LAYERS} of {len(frame)} layers whose time stays farthest behind their MACs."
+        if len(frame) > LAYERS
+        else ""
+    )
     footer = f"{conditions.speed_line(speed)} {drawn}\n{conditions.run_line(view)}"
     notes = _notes(view, chart_words.speed(speed), spec["alt"])
     return [

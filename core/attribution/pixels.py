@@ -21,8 +21,12 @@ def integrated_gradients(network: nn.Module, image: Tensor, target: int, *, step
     """Attribution of class `target`'s score to every pixel: (H, W), summed over channels; the baseline is 0. And its delta.
 
     `image` (1, C, H, W), normalised, so that 0 is the mean image. Delta: the sum of the attributions less the difference of the
-    scores, which it would be without the error of `steps` steps. The network is left as it was, without gradients.
+    scores, which it would be without the error of `steps` steps; zeros where the scores do not depend on the image. The network is left as it was, without gradients.
     """
+    with torch.enable_grad():
+        told = network(image.detach().clone().requires_grad_())
+    if not told.requires_grad:  # it says the same to every image: no pixel has a part in it
+        return image.new_zeros(image.shape[2:]), 0.0
     attribution, delta = IntegratedGradients(network).attribute(
         image, baselines=torch.zeros_like(image), target=target, n_steps=steps, return_convergence_delta=True
     )

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from core.evidence.counting import Row, spread
 from core.evidence.wanted import ALONE, DENSE, METHOD, Table
 
-
 TIME = "processor_seconds"  # of all threads of a run, on the processor: what else runs on the machine adds little to it
 
 

@@ -101,7 +101,7 @@ def conditions(table: Table, rows: Mapping[str, Row]) -> str:
     epochs = sorted({epochs_of(wanted, table) for wanted in there})
     each = lambda key: ", ".join(sorted({str(one[key]) for one in told if key in one}))  # noqa: E731
     return (
-        f"Mean ± sample standard deviation over seeds {', '.join(map(str, seeds))} ({len(rows)} of {len(table.by_name)} runs are there); "
+        f"{'Mean ± sample standard deviation over seeds' if len(seeds) > 1 else 'One seed,'} {', '.join(map(str, seeds))} ({len(rows)} of {len(table.by_name)} runs are there); "
         f"{', '.join(map(str, epochs))} epochs a run{_choice(table, there)}; {each('cpu')}, trained in {each('precision')}, torch {each('torch')}{_timing(rows)}."
         + (f" {table.note}" if table.note else "")
     )

@@ -64,13 +64,17 @@ class Thinned:
 
 @dataclass(frozen=True)
 class Report:
-    """Collapses in the order of their first death; the sites that thinned most, where none collapsed; images of the validation split."""
+    """Collapses in the order of their first death; the sites that thinned most, where none collapsed; images of the validation split.
+
+    `gone`: the share of the dense network's MACs that all layers had together which compute nothing any more.
+    """
 
     epoch: int
     collapses: list[Collapse]
     thinned: list[Thinned]
     sites: int
     val_images: int | None
+    gone: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -121,7 +125,10 @@ def report(
             at=_known(accuracy.get(epoch)), end=_known(accuracy.get(newest)), swing=swing(accuracy, epoch), together=firsts.count(epoch),
             strengths=strengths.get(epoch, {}), steered=any(e <= epoch for e in steered),
         ))  # fmt: skip
-    return Report(newest, rows, [] if rows else most_thinned(layout, sites, counts), len(sites), val)
+    whole = {conv["path"]: conv["macs"] for conv, _ in layers_of(layout)}
+    silent = {path for row in rows if row.since is not None for path in row.takes}
+    gone = sum(whole[path] for path in silent) / (layout["macs"] or 1)
+    return Report(newest, rows, [] if rows else most_thinned(layout, sites, counts), len(sites), val, gone)
 
 
 def turns(counts: np.ndarray) -> tuple[list[int], list[int]]:

@@ -59,11 +59,12 @@ def _removed_nothing(row: pd.Series) -> bool:
 
 
 def best_and_cheapest(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The most accurate point, and the one of least `price` that keeps its accuracy."""
+    """The most accurate point, and the one of least `price` that keeps its accuracy; a method before a control that costs as much."""
     best = max(rows, key=lambda row: row["accuracy"])
-    return best, min(
-        (row for row in rows if row["accuracy"] >= best["accuracy"] - room(best)), key=lambda row: row["price"]
-    )
+    keep = [row for row in rows if row["accuracy"] >= best["accuracy"] - room(best)]
+    least = min(row["price"] for row in keep)
+    alike = [row for row in keep if row["role"] == "method" and row["price"] <= least + (AS_CHEAP - 1) * abs(least)]
+    return best, min(alike or keep, key=lambda row: row["price"])
 
 
 def room(best: dict[str, Any]) -> float:

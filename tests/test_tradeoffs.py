@@ -236,6 +236,18 @@ def test_no_two_names_overlap_and_none_leaves_the_plot(seed):
         assert label.box.left >= 0 and label.box.top >= 0 and label.box.right <= 800 and label.box.bottom <= 396
         assert len(label.text) <= labels.LONGEST
         assert not any(label.box.meets(labels.Box(x - 7, y - 7, x + 7, y + 7)) for x, y in spots)
+        if not label.leads:
+            assert label.box.gap(spots[label.point]) == min(map(label.box.gap, spots)), (
+                "a name belongs to the nearest point"
+            )
+
+
+def test_a_line_to_a_name_passes_no_other_point():
+    """The free place straight above is behind another point: the name goes elsewhere."""
+    spots = [(100.0, 200.0), (100.0, 183.0)]
+    walls = [labels.Box(0, 190, 88, 400), labels.Box(112, 190, 400, 400), labels.Box(80, 210, 120, 400)]
+    (label,) = labels.placed(spots, ["name", ""], 800, 396, [0], walls)
+    assert label.leads and not label.box.left < 100 < label.box.right
 
 
 def test_of_many_points_only_the_frontier_and_the_selected_one_are_named():

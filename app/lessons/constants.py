@@ -151,7 +151,7 @@ def folded() -> None:
     shown(
         "What the bias cannot know",
         [
-            Panel("weights that read it; grey: on padding", answer["reads"], largest(answer["reads"]), faded=missing),
+            Panel("weights; grey: on padding", answer["reads"], largest(answer["reads"]), faded=missing),
             Panel("still wrong by", wrong, 1.0, framed=at),
         ],
         words, "folded",

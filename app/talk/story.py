@@ -29,7 +29,11 @@ from app.talk import conditions
 from app.talk.slide import Slide, brief
 from core.networks.names import shown
 
-PLOT = (348.0, 138.0)  # pixels of the plot of a trade-off on a slide, where a name's letters are 11 high
+FIGURE, TALL = (
+    578.0,
+    138.0,
+)  # pixels of a slide's figure across and of its plot's height, where a name's letters are 11 high
+LEFT, SIGN, LETTER = 58, 46, 7  # pixels left of the plot, of a legend's sign and of a letter beside it
 LARGER = 12 / 11  # a slide's letters, as the page's
 FEW = 3  # epochs that make a line
 APART = 11.0  # percent of a stage that its name is high, on a slide
@@ -90,7 +94,11 @@ def of_tradeoff(
 ) -> Slide:
     """One trade-off, with the papers' points where these are among the table's."""
     first = table.iloc[0]
-    spec = _with_legend_aside(tradeoff_charts.tradeoff(table, cost, log=log, picked=picked, plot=PLOT))
+    mixed = "ours" in set(table["source"])
+    aside = _aside(_short_legend(tradeoff_charts.tradeoff(table, cost)["data"], mixed))
+    plot = (FIGURE - LEFT - aside, TALL)
+    spec = tradeoff_charts.tradeoff(table, cost, log=log, picked=picked, plot=plot)
+    spec = _with_legend_aside(spec | {"data": _short_legend(spec["data"], mixed)}, aside)
     title = f"{shown(first['network'])} on {first['dataset']}: accuracy against {AGAINST[cost]}"
     if len(title) > 56:
         title = f"Accuracy against {AGAINST[cost]}"
@@ -100,13 +108,26 @@ def of_tradeoff(
     return Slide(cost, title, brief(spec["alt"]), footer, notes, figure=spec, native="points")
 
 
-def _with_legend_aside(spec: dict[str, Any]) -> dict[str, Any]:
+def _short_legend(data: list[dict[str, Any]], mixed: bool) -> list[dict[str, Any]]:
+    """The legend of a slide: its footer says whose the hollow diamonds are; `mixed`: it tells one's own points from recorded ones."""
+    return [
+        trace
+        | ({"showlegend": False} if str(trace.get("name", "")).endswith(" (paper)") else {})
+        | ({"name": trace["name"].removesuffix(" (recorded)")} if trace.get("name") and not mixed else {})
+        for trace in data
+    ]
+
+
+def _aside(data: list[dict[str, Any]]) -> int:
+    """Pixels that the legend of these traces takes beside a figure."""
+    named = (trace["name"] for trace in data if trace.get("name") and trace.get("showlegend", True))
+    return SIGN + LETTER * max(map(len, named), default=0)
+
+
+def _with_legend_aside(spec: dict[str, Any], aside: int) -> dict[str, Any]:
     """On a slide there is more room beside a figure than above it; and its letters are larger, so names stand farther off."""
-    longest = max(
-        (len(trace["name"]) for trace in spec["data"] if trace.get("name") and trace.get("showlegend", True)), default=0
-    )
     legend = {"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"}
-    margin = {"l": 58, "r": 46 + 7 * longest, "t": 12, "b": 44}
+    margin = {"l": LEFT, "r": aside, "t": 12, "b": 44}
     names = [
         note
         | {

@@ -68,7 +68,7 @@ def _show(told: dict[str, Any]) -> None:
     levels = told["levels"]
     level = _slider(len(levels))
     chosen = levels[level]
-    name, sure = level_name(level, len(levels)), sentences.percent(max(chosen["probabilities"]))
+    name, sure = level_name(level, len(levels)), sentences.percent(max(chosen["probabilities"]), 1)
     st.markdown(f"Level **{name}** says **{_said(chosen)}** with {sure}. {' '.join(verdicts(told))}")
     top = sorted(zip(chosen["names"], chosen["probabilities"], strict=True), key=lambda pair: -pair[1])[:5]
     bars = {"probability": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")}

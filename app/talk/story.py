@@ -176,12 +176,13 @@ def _dense(view: RunView) -> Slide:
     )
     living = int(view.alive[0].sum())
     whole = living == view.alive.shape[1]
+    whole_params = ((view.result or {}).get("params") or layout | {"dense": layout["params"]})["dense"]  # with norms, where counted
     words = [
         "" if whole else f"{living} of {sentences.plural(view.alive.shape[1], 'unit')} alive from the first step",
         sentences.plural(blocks, "residual block") if blocks else "",
         f"{_networks(view)} networks in one" if _networks(view) else "",
         f"{sentences.plural(units, 'unit')} that may leave" if _learns_to_die(view) and units else "",
-        f"{sentences.amount(layout['params'])} parameters", f"{sentences.amount(layout['macs'])} MACs an image",
+        f"{sentences.amount(whole_params)} parameters", f"{sentences.amount(layout['macs'])} MACs an image",
     ]  # fmt: skip
     sentence = f"{sentences.listing([word for word in words if word], 4)}."
     begins = "before training" if whole else "as it begins"

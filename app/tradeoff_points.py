@@ -45,10 +45,16 @@ def own_points(runs: Sequence[Run]) -> pd.DataFrame:
     for row in runs:
         if row.result:
             groups.setdefault(_settings_of(row), []).append(row)
-    settings = list(groups.values())
+    settings = [_one_a_seed(rows) for rows in groups.values()]
     paths = Counter(family for rows in settings for family in {row.family for row in rows if row.role == METHOD})
     tried = _tried(runs)
     return pd.DataFrame(told_apart([point for rows in settings for point in _points_of(rows, paths, tried)]))
+
+
+def _one_a_seed(rows: Sequence[Run]) -> list[Run]:
+    """The newest run of each seed, as they came: the same seed again is no other sample."""
+    newest = {row.seed: row for row in sorted(rows, key=lambda row: row.created)}
+    return [row for row in rows if newest[row.seed] is row]
 
 
 def told_apart(points: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from core import (
 from core import presets as known
 from core.cli_shared import Controls, Data, Json, RunName, Runs, Seeds, Settings, emit, fail, open_store, say
 from core.cli_train import Network, configured, train
+from core.config import RunConfig
 from core.errors import BadInput, WrongMoment
 from core.overlaps import notes_of
 from core.runs.control import adopt, new_run, steer, wait_applied, wake_dispatcher
@@ -91,6 +92,12 @@ def document_of(row: Run) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def taught(config: RunConfig) -> str:
+    """The method that settings are for: the first that is not training the dense network or searching for masks; else the last."""
+    methods = [phase.method for phase in config.phases]
+    return next((method for method in methods if method not in ("dense", "masks")), methods[-1])
+
+
 @app.command()
 def presets(json_: Json = False) -> None:
     """List the presets; the first is the default."""
@@ -98,7 +105,7 @@ def presets(json_: Json = False) -> None:
         {
             "name": p.name,
             "title": p.title,
-            "method": p.config.phases[0].method,
+            "method": taught(p.config),
             "network": p.config.network,
             "dataset": p.config.dataset,
             "minutes": p.minutes,

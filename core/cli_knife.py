@@ -111,6 +111,8 @@ def cut(
     from core.proof import prove
 
     _check_output(output, source)
+    if save_plan is not None:
+        _check_plan_file(save_plan, output, source)
     aim = _aim(plan, target, threshold, importance)
     with redirect_stdout(sys.stderr):
         found = _resolved(source, network, input_, dataset, normalize, runs, data, zeros)
@@ -148,6 +150,15 @@ def _check_output(output: Path, source: str) -> None:
             f"--output must not be the file that is read; got {output}, which is SOURCE; choose another name"
         )
     check_suffix(output)
+
+
+def _check_plan_file(file: Path, output: Path, source: str) -> None:
+    """BadInput, before any work is done, where the plan would replace what is read or what is written."""
+    for other, what in ((Path(source), "SOURCE"), (output, "--output")):
+        if file.resolve() == other.resolve() or (file.exists() and other.exists() and file.samefile(other)):
+            raise BadInput(f"--save-plan must be a file of its own; got {file}, which is {what}; choose another name")
+    if file.is_dir():
+        raise BadInput(f"--save-plan must be a file; got the folder {file}; write for example {file / 'plan.json'}")
 
 
 def _resolved(

@@ -98,6 +98,8 @@ def _numbers(text: str) -> set[int]:
     found: set[int] = set()
     for part in text.split(","):
         first, _, last = part.partition("-")
+        if last and int(last) < int(first):
+            raise BadInput(f"units must be written from the lower to the higher; got {part!r}; write {last}-{first}")
         found.update(range(int(first), int(last or first) + 1))
     return found
 

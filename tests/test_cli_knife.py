@@ -416,3 +416,12 @@ def test_a_strangers_checkpoint_is_cut_on_real_images(document):
     done = document("cut", STRANGER, "--network", "resnet20", "--dataset", "cifar10", "--normalize", "imagenet", "-o", "small.safetensors")  # fmt: skip
     assert done["certificate"]["verdict"] == "nothing-removed" and done["params"]["dense"] == 269_722
     assert done["accuracy"]["dense"] == done["accuracy"]["compact"]
+
+
+def test_a_plan_replaces_neither_what_is_read_nor_what_is_written(espalier, folder):
+    before = stranger(folder).read_bytes()
+    for plan, what in (("lenet.pt", "SOURCE"), ("small.safetensors", "--output")):
+        code, _, err = espalier("cut", *FILE, "--target", "macs=0.5", "-o", "small.safetensors", "--save-plan", plan)
+        said = " ".join(err.split())
+        assert code == 2 and f"--save-plan must be a file of its own; got {plan}, which is {what}" in said
+    assert (folder / "lenet.pt").read_bytes() == before and not (folder / "small.safetensors").exists()

@@ -99,6 +99,9 @@ def test_seeds_are_whole_numbers_none_of_nothing_or_one_sentence():
     assert families.whole_numbers("0, 2", "Seeds") == [0, 2]
     with pytest.raises(BadInput, match=r"Seeds must be whole numbers with commas; got '1\.5'"):
         families.whole_numbers("1.5", "Seeds")
+    for text, rule in (("²", "whole numbers"), ("0,0", "different numbers")):
+        with pytest.raises(BadInput, match=rule):
+            families.whole_numbers(text, "Seeds")
 
 
 def test_the_strengths_of_settings_are_those_that_act():

@@ -340,3 +340,12 @@ def test_what_the_browser_kept_comes_back_and_what_is_answered_now_holds(runs):
     at.run()
     sent = next(json.loads(b.proto.json) for b in at.get("bidi_component") if '"known"' in b.proto.json)
     assert sent["answers"]["zeros"]["1"] == "10 ×"
+
+
+@pytest.mark.parametrize(("question", "details", "said"), [
+    ("corner-groups", {"strength": "abc"}, "detail strength of corner-groups: Input should be a valid number"),
+    ("nested-answers", {"index": "x"}, "detail index of nested-answers"),
+])  # fmt: skip
+def test_a_detail_of_another_kind_is_refused_in_a_sentence(question, details, said):
+    with pytest.raises(BadInput, match=said):
+        lessons.answered(question, details)

@@ -21,6 +21,13 @@ def store(tmp_path):
     return Store(tmp_path)
 
 
+def test_a_strength_that_the_run_does_not_learn_is_refused(tmp_path):
+    store = Store(tmp_path)
+    run = new_run(store, preset("digits-lenet").config)
+    with pytest.raises(BadInput, match=r"must be of a kind that .* learns \(filter\); got 'weight'"):
+        steer(store, run, "strength", "weight=0.01")
+
+
 def test_a_slot_is_given_once_and_returned_at_the_end(store, monkeypatch):
     monkeypatch.setattr("core.runs.store.slots", lambda: 1)
     a, b = new_run(store, CONFIG), new_run(store, CONFIG)

@@ -319,6 +319,20 @@ def test_a_network_larger_than_the_dense_one_has_no_times_as_fast(runs):
     assert len(larger) and larger["times"].isna().all()
 
 
+def test_the_same_seed_again_is_no_other_sample(runs):
+    row = runs.get(run_in(runs, "finished"))
+    told = []
+    for number, seed in enumerate((0, 0, 0, 3)):
+        accuracy = row.result["accuracy"] | {"test": 0.5 + 0.1 * number, "finetuned": None}
+        one = run(f"r{number}", row.config, result=row.result | {"accuracy": accuracy}, seed=seed)
+        one.created = float(number)
+        told.append(one)
+    (point,) = tradeoff_points.own_points(told).to_dict("records")
+    assert (
+        point["n"] == 2 and point["accuracy"] == pytest.approx((0.7 + 0.8) / 2) and set(point["runs"]) == {"r2", "r3"}
+    )
+
+
 def test_a_network_that_computes_nothing_is_no_bargain(runs):
     row = runs.get(run_in(runs, "finished"))
     row.result = row.result | {"macs_per_image": row.result["macs_per_image"] | {"compact": 0}}

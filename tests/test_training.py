@@ -1,6 +1,7 @@
 """The run as a generator: what must hold whatever the numbers."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ import torch
 from core import checkpoint, training
 from core.config import Steer, with_settings
 from core.controls import Controls, Request
-from core.cut import cut, prove, reasons
+from core.cut import accuracy, cut, prove, reasons
+from core.data import load
 from core.presets import dense_control, preset
 from core.runs.folder import Recorder, RunFolder
+from core.watching import evaluate
 
 torch.set_num_threads(1)
 LENET = with_settings(preset("digits-lenet").config, {"epochs": 3, "measure_every": 0, "threads": 1})
@@ -227,3 +230,20 @@ def test_the_lenet_preset_removes_filters_and_keeps_its_accuracy():
     assert result["certificate"]["verdict"] == "exact"
     assert result["macs_per_image"]["compact"] < 0.5 * result["macs_per_image"]["dense"]
     assert result["accuracy"]["compact"] > 0.9
+
+
+def test_validation_accuracy_is_that_of_the_validation_images():
+    """A data set whose splits have different right answers, and a network that always says 0."""
+    whole = load("digits", None)
+    split = {
+        name: replace(getattr(whole, name), labels=torch.full_like(getattr(whole, name).labels, label))
+        for name, label in (("train", 1), ("val", 0), ("test", 2))
+    }
+    dataset = replace(whole, **split)
+
+    class Zero(torch.nn.Module):
+        def forward(self, x):
+            return torch.eye(10)[torch.zeros(len(x), dtype=torch.long)]
+
+    assert evaluate(Zero(), dataset, RESNET)[1] == 1.0
+    assert [accuracy(Zero(), dataset, name) for name in ("train", "val", "test")] == [0.0, 1.0, 0.0]

@@ -78,6 +78,11 @@ def test_the_paired_interval_is_that_of_a_mean_with_one_more_image_lost_and_one_
 # words
 
 
+def test_units_written_from_the_higher_to_the_lower_are_refused():
+    with pytest.raises(BadInput, match="got '3-1'; write 1-3"):
+        parsed("conv1/filter=3-1", TOTALS)
+
+
 def test_crossed_units_are_written_short_and_read_back():
     crossed = {"conv1/filter": [0, 3, 4, 5, 9], "stage2.1/block": [0]}
     text = written(crossed, TOTALS)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from core.config import with_settings
+from core.errors import DamagedFile
 from core.presets import preset
-from core.runs import home
+from core.runs import home, worker
 from core.runs.control import resume_in_background, steer, submit, wait_applied
 from core.runs.folder import RunFolder
 from core.runs.store import Store
@@ -144,3 +145,13 @@ def test_a_full_disk_ends_the_run_with_the_remedy_and_without_loss(store, monkey
     store.claim(run, *home.identity())
     assert drive(store, run, None) == "finished"
     assert epochs_of(store, run) == [0, 1, 2, 3]
+
+
+def test_a_run_whose_checkpoints_cannot_be_read_is_not_begun_anew_in_silence(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.checkpoints.mkdir(parents=True)
+    (folder.checkpoints / "00002.safetensors").write_bytes(b"torn")
+    assert worker._resume_point(folder) == (None, 0), "nothing is recorded yet: nothing is lost"
+    (folder.path / "events.jsonl").write_text('{"type": "epoch_done", "step": 9, "epoch": 2}\n')
+    with pytest.raises(DamagedFile, match="got none that can be read, though epochs are recorded"):
+        worker._resume_point(folder)

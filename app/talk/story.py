@@ -176,7 +176,9 @@ def _dense(view: RunView) -> Slide:
     )
     living = int(view.alive[0].sum())
     whole = living == view.alive.shape[1]
-    whole_params = ((view.result or {}).get("params") or layout | {"dense": layout["params"]})["dense"]  # with norms, where counted
+    whole_params = ((view.result or {}).get("params") or layout | {"dense": layout["params"]})[
+        "dense"
+    ]  # with norms, where counted
     words = [
         "" if whole else f"{living} of {sentences.plural(view.alive.shape[1], 'unit')} alive from the first step",
         sentences.plural(blocks, "residual block") if blocks else "",

@@ -9,7 +9,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from core.errors import one_of
+from pydantic import ValidationError, validate_call
+
+from core.errors import BadInput, one_of
 from core.lessons import constants, corner, depth, digits, factors, nested, proximal_step, timing, zeros
 
 QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -50,4 +52,9 @@ def answered(name: str, details: dict[str, Any]) -> dict[str, Any]:
     for key in details:
         if key not in known:
             raise one_of(f"detail of {name}", key, known)
-    return QUESTIONS[name](**details)
+    try:
+        return validate_call(QUESTIONS[name])(**details)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BadInput(f"detail {where} of {name}: {first['msg']}; got {str(first['input'])[:40]!r}") from None

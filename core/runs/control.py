@@ -19,6 +19,7 @@ from core.runs.home import DISPATCHER_LOCK, data_dir, reap, spawn
 from core.runs.store import Store
 from core.runs.tables import OVER, Run
 
+LEARNING = ("sss", "ssl", "slimming", "l1")  # methods with a strength
 SETTLING_S = 10.0  # a folder younger than this may still be getting its row
 
 
@@ -144,6 +145,9 @@ def steer(store: Store, run: str, control: str, argument: str | None = None) -> 
     kind, _, text = (argument or "").partition("=")
     if kind not in get_args(Kind):
         raise one_of("strength KIND=VALUE: kind", kind, get_args(Kind))
+    learned = kinds_learned(store.get(run).config)
+    if kind not in learned:
+        raise BadInput(f"strength must be of a kind that {run} learns ({', '.join(learned) or 'none'}); got {kind!r}")
     try:
         value = float(text)
     except ValueError:
@@ -153,6 +157,13 @@ def steer(store: Store, run: str, control: str, argument: str | None = None) -> 
             f"strength {kind} must be between 0 and 10; got {text}; the nearest valid value is {0 if not value > 0 else 10}"
         )
     return store.ask(run, "strength", kind, value)
+
+
+def kinds_learned(config: dict[str, Any]) -> list[str]:
+    """The kinds of structures that the phases of these settings penalise, and so have a strength for."""
+    return list(
+        dict.fromkeys(kind for phase in config["phases"] if phase["method"] in LEARNING for kind in phase["kinds"])
+    )
 
 
 def wait_applied(store: Store, run: str, seq: int, timeout_s: float = 30.0) -> int | None:

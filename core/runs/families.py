@@ -6,15 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from core.config import Kind, RunConfig
+from core.config import Kind, RunConfig, checked
 from core.errors import BadInput
 from core.nested_presets import nested_controls
 from core.presets import dense_control, scratch_control
-from core.runs.control import submit
+from core.runs.control import LEARNING, submit
 from core.runs.store import Store
 from core.runs.tables import Run
 
-LEARNING = ("sss", "ssl", "slimming", "l1")
 Queue = Callable[..., str]  # makes a run: (store, config, **kin) -> its name
 
 
@@ -31,7 +30,7 @@ def experiment(
     `queue` makes a run of settings: `submit` for the background. Each is made when its name is asked for.
     """
     for seed in seeds:
-        own = config.model_copy(update={"seed": seed})
+        own = checked(config.model_dump(mode="json") | {"seed": seed})
         if controls and own.phases[-1].method == "nested":
             nested_controls(own)  # says what cannot be trained before anything is
         name = queue(store, own, family=family)
@@ -91,7 +90,7 @@ def sweep(
     for seed in seeds or (config.seed,):
         before = ""
         for factor in sorted(factors):
-            own = scaled(config, factor).model_copy(update={"seed": seed})
+            own = checked(scaled(config, factor).model_dump(mode="json") | {"seed": seed})
             if warm and before:
                 first = own.phases[0].model_copy(update={"starts_from": "source"})
                 own = own.model_copy(update={"phases": (first, *own.phases[1:]), "source": before})
@@ -157,6 +156,9 @@ def whole_numbers(text: str | None, option: str) -> list[int]:
     if not (text or "").strip():
         return []
     parts = [part.strip() for part in str(text).split(",") if part.strip()]
-    if not parts or not all(part.isdigit() for part in parts):
+    if not parts or not all(part.isdecimal() and part.isascii() for part in parts):
         raise BadInput(f"{option} must be whole numbers with commas; got {text!r}; for example 0,1,2")
-    return [int(part) for part in parts]
+    found = [int(part) for part in parts]
+    if len(set(found)) < len(found):
+        raise BadInput(f"{option} must be different numbers; got {text!r}; the same one again tells nothing new")
+    return found

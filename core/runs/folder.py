@@ -90,7 +90,12 @@ class RunFolder:
     def sites(self) -> list[dict[str, Any]]:
         """The sites in the order of the history's units: {site, kind, total, offset}; empty before the start."""
         file = self.path / "history.json"
-        return json.loads(file.read_text())["sites"] if file.exists() else []
+        try:
+            return json.loads(file.read_text())["sites"] if file.exists() else []
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedFile(
+                f"{file} must list the sites of the run; got {type(error).__name__}; copy the run's folder again, or delete the run"
+            ) from None
 
     def effectives(self) -> np.ndarray:
         """The effective norms (float32) of all epochs recorded, (epochs, units); no epochs where none were."""

@@ -26,6 +26,7 @@ from core.runs.home import identity
 from core.runs.store import Store, TakenOver
 from core.runs.tables import Control
 
+FORESEEN = (BadInput, WrongMoment, training.Diverged)
 BEAT_S = 1.0
 POLL_S = 0.2
 
@@ -135,7 +136,8 @@ def drive(store: Store, run: str, data: Path | None, watch: Callable[[Event], No
     except KeyboardInterrupt:
         store.set_state(run, "stopped", attempt=row.attempt)
     except Exception as error:
-        traceback.print_exc()
+        if not (row.foreground and isinstance(error, FORESEEN)):  # before a person's eyes those say all in one sentence
+            traceback.print_exc()
         store.set_state(run, "failed", error=_sentence(error, folder), attempt=row.attempt)
     return _settle(store, run, folder)
 
@@ -143,6 +145,11 @@ def drive(store: Store, run: str, data: Path | None, watch: Callable[[Event], No
 def _resume_point(folder: RunFolder) -> tuple[int | None, int]:
     found = checkpoint.latest(folder.checkpoints)
     if found is None:
+        if any(event["type"] == "epoch_done" and event["epoch"] for event in folder.events()[0]):
+            raise DamagedFile(
+                f"{folder.checkpoints} must hold a whole checkpoint to go on from; got none that can be read, though epochs are recorded; "
+                "copy it again, or train the same settings as a new run"
+            )
         return None, 0
     facts = checkpoint.load(found)[1]
     return facts["step"], facts["epoch"]
@@ -197,7 +204,7 @@ def _settle(store: Store, run: str, folder: RunFolder) -> str:
 
 
 def _sentence(error: Exception, folder: RunFolder) -> str:
-    if isinstance(error, BadInput | WrongMoment | training.Diverged):
+    if isinstance(error, FORESEEN):
         return str(error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk of {folder.path} is full; free some space, then resume: nothing before the last checkpoint is lost"

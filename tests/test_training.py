@@ -247,3 +247,14 @@ def test_validation_accuracy_is_that_of_the_validation_images():
 
     assert evaluate(Zero(), dataset, RESNET)[1] == 1.0
     assert [accuracy(Zero(), dataset, name) for name in ("train", "val", "test")] == [0.0, 1.0, 0.0]
+
+
+def test_a_strength_changed_before_a_checkpoint_holds_after_it(tmp_path):
+    """Its request is older than the checkpoint, so that no replay brings it back."""
+    config, folder = with_settings(LENET, {"epochs": 3}), tmp_path / "run"
+    for event in training.run(config, folder=folder, controls=Hand(3, "filter", 0.3)):
+        if event.type == "checkpointed" and event.epoch == 2:
+            break
+    again = training.Training(config, folder, None, Controls())
+    next(again.run(resume=True))
+    assert again.epoch == 2 and again.method.strengths == {"filter": 0.3}

@@ -437,3 +437,10 @@ def test_the_command_prices_proves_measures_and_writes(family, capsys, tmp_path)
 def test_a_run_that_has_not_begun_has_no_sites_to_cross(tmp_path):
     with pytest.raises(WrongMoment, match="must have begun"):
         by_hand.totals_of(RunFolder(tmp_path))
+
+
+def test_the_price_while_crossing_out_is_asked_of_validation_images():
+    """Test images are for the last word alone."""
+    asked = WhatIf(random_network("lenet"), DIGITS, "lenet")
+    assert torch.equal(asked.sample.images, sample_of(DIGITS.val).images)
+    assert not torch.equal(asked.sample.images, sample_of(DIGITS.test).images)

@@ -45,7 +45,7 @@ def own_points(runs: Sequence[Run]) -> pd.DataFrame:
     for row in runs:
         if row.result:
             groups.setdefault(_settings_of(row), []).append(row)
-    settings = [_one_a_seed(rows) for rows in groups.values()]
+    settings = list(groups.values())
     paths = Counter(family for rows in settings for family in {row.family for row in rows if row.role == METHOD})
     tried = _tried(runs)
     return pd.DataFrame(told_apart([point for rows in settings for point in _points_of(rows, paths, tried)]))
@@ -91,11 +91,12 @@ def _tried(runs: Sequence[Run]) -> dict[str, int]:
 
 def _points_of(rows: list[Run], paths: Counter[str], tried: Mapping[str, int]) -> list[dict[str, Any]]:
     """`paths`: how many settings of the method itself each family has; two or more are a path over strengths."""
+    every, rows = rows, _one_a_seed(rows)
     config, role = rows[0].config, rows[0].role
     family = max((row.family for row in rows), key=lambda name: paths[name])
     results = [row.result or {} for row in rows]
     about = {
-        "role": role, "source": "ours", "n": len(rows), "network": config["network"], "dataset": config["dataset"], "runs": [row.id for row in rows],
+        "role": role, "source": "ours", "n": len(rows), "network": config["network"], "dataset": config["dataset"], "runs": list(dict.fromkeys(row.id for row in [*rows, *every])),
         "epochs": sum(p["epochs"] for p in config["phases"]), "seconds": _mean([r.get("seconds") for r in results]),
         "tried": tried.get(family, 1) if role == METHOD else 1, "spread": "range of the seeds",
     }  # fmt: skip

@@ -29,10 +29,8 @@ from app.talk import conditions
 from app.talk.slide import Slide, brief
 from core.networks.names import shown
 
-FIGURE, TALL = (
-    578.0,
-    138.0,
-)  # pixels of a slide's figure across and of its plot's height, where a name's letters are 11 high
+# pixels of a slide's figure across and of its plot's height, where a name's letters are 11 high
+FIGURE, TALL = 578.0, 138.0
 LEFT, SIGN, LETTER = 58, 46, 7  # pixels left of the plot, of a legend's sign and of a letter beside it
 LARGER = 12 / 11  # a slide's letters, as the page's
 FEW = 3  # epochs that make a line
@@ -176,15 +174,14 @@ def _dense(view: RunView) -> Slide:
     )
     living = int(view.alive[0].sum())
     whole = living == view.alive.shape[1]
-    whole_params = ((view.result or {}).get("params") or layout | {"dense": layout["params"]})[
-        "dense"
-    ]  # with norms, where counted
+    counted = (view.result or {}).get("params")  # with the norms'
+    params = counted["dense"] if counted else layout["params"]
     words = [
         "" if whole else f"{living} of {sentences.plural(view.alive.shape[1], 'unit')} alive from the first step",
         sentences.plural(blocks, "residual block") if blocks else "",
         f"{_networks(view)} networks in one" if _networks(view) else "",
         f"{sentences.plural(units, 'unit')} that may leave" if _learns_to_die(view) and units else "",
-        f"{sentences.amount(whole_params)} parameters", f"{sentences.amount(layout['macs'])} MACs an image",
+        f"{sentences.amount(params)} parameters", f"{sentences.amount(layout['macs'])} MACs an image",
     ]  # fmt: skip
     sentence = f"{sentences.listing([word for word in words if word], 4)}."
     begins = "before training" if whole else "as it begins"

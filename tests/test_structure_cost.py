@@ -44,7 +44,7 @@ def test_batch_free_parts_count_once():
     example = torch.zeros(1, 3, 9, 9, dtype=torch.float64)
     found = cost(apply(plan_zeros(network, example), network, example), example)
     plane = 9 * 9
-    assert found.macs_per_image == plane * (3 * 4 + 4 * 5 * 9)
+    assert found.macs_per_image == found.conv_macs == plane * (3 * 4 + 4 * 5 * 9)
     assert found.macs == found.macs_per_image + plane * 5 * 9
     assert {layer.path: layer.macs for layer in found.layers} == {
         **{"0": plane * 12, "2": plane * 180, "2_carry": plane * 45}

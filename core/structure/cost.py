@@ -54,8 +54,8 @@ class Cost(BaseModel):
 
     @property
     def conv_macs(self) -> int:
-        """Those of layers of feature maps, at batch 1: what SSL's tables 1 to 3 count (Wen et al., 2016)."""
-        return sum(layer.macs for layer in self.layers if len(layer.out_shape) == 4)
+        """Those of layers of feature maps, of one more image: what SSL's tables 1 to 3 count (Wen et al., 2016)."""
+        return sum(layer.macs_per_image for layer in self.layers if len(layer.out_shape) == 4)
 
 
 class Counter(TorchDispatchMode):

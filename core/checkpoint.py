@@ -17,9 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.atomic import replacing
+from core.checkpoint_file import DOCUMENT, VERSION, facts_in
 from core.errors import DamagedFile
-
-VERSION = 1
 
 
 def save(file: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -27,7 +26,7 @@ def save(file: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     with replacing(file) as beside:
-        save_file(plain, beside, metadata={"espalier": json.dumps({"version": VERSION, **facts})})
+        save_file(plain, beside, metadata={DOCUMENT: json.dumps({"version": VERSION, **facts})})
 
 
 def load(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -43,29 +42,6 @@ def load(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if facts["version"] > VERSION:
         raise DamagedFile(f"{file} must have version {VERSION} or older; got {facts['version']}; update Espalier")
     return tensors, facts
-
-
-def facts_in(metadata: dict[str, str] | None) -> dict[str, Any]:
-    """The JSON document in a checkpoint's metadata; ValueError where there is none, or no sound one."""
-    try:
-        facts = json.loads((metadata or {})["espalier"])
-    except (KeyError, RecursionError) as error:
-        raise ValueError(f"no document of a checkpoint: {type(error).__name__}") from None
-    if not isinstance(facts, dict) or type(facts.get("version", 0)) is not int:
-        raise ValueError("a document of another kind")
-    return {"version": 0, **facts}
-
-
-def latest(folder: Path) -> Path | None:
-    """The newest whole checkpoint in `folder`; a damaged one is passed over for the one before."""
-    for file in sorted(folder.glob("[0-9]*.safetensors"), reverse=True):
-        try:
-            with safe_open(file, "pt") as opened:
-                if "espalier" in (opened.metadata() or {}):
-                    return file
-        except (OSError, SafetensorError):
-            continue
-    return None
 
 
 def weights_sha256(tensors: dict[str, Tensor]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from core import checkpoint, cut, latency
+from core import checkpoint_file, cut, latency
 from core.data import batches
 from core.data.dataset import Dataset
 from core.errors import BadInput
@@ -41,7 +41,7 @@ def adaptive(run: str | Path, data: Path | None = None) -> Adaptive:
     `net = adaptive("~/.espalier/runs/RUN"); net.for_budget(ms=5); net(images)`.
     """
     folder = Path(run).expanduser()
-    file = checkpoint.latest(folder / "checkpoints")
+    file = checkpoint_file.latest(folder / "checkpoints")
     if file is None:
         raise BadInput(f"{folder} must be the folder of a run with a checkpoint; it has none; train it first")
     return Adaptive(nested_in(trained_network(file, None, data)[0], folder.name))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from core import checkpoint
+from core import checkpoint, checkpoint_file
 from core.config import RunConfig
 from core.data import load
 from core.data.dataset import Dataset
@@ -42,7 +42,7 @@ def source_weights(folder: Path | None, source: str, config: RunConfig, dataset:
     Raises BadInput where there is none, or where it is another network or data set.
     """
     rule = "source must name a run in the same runs folder that has a checkpoint"
-    file = None if folder is None else checkpoint.latest(folder.parent / source / "checkpoints")
+    file = None if folder is None else checkpoint_file.latest(folder.parent / source / "checkpoints")
     if file is None:
         raise BadInput(f"{rule}; got {source!r}, which has none there; train it first, or take starts_from=scratch")
     theirs = RunConfig.model_validate(checkpoint.load(file)[1]["config"])

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core import checkpoint, conditions, cut, latency, standing
+from core import checkpoint_file, conditions, cut, latency, standing
 from core import events as ev
 from core.compacting import compacted
 from core.config import Phase, RunConfig
@@ -85,7 +85,7 @@ class Training:
 
     def run(self, resume: bool) -> Iterator[ev.Event]:
         """All phases, then cut, proof and measurement."""
-        found = checkpoint.latest(self.folder / "checkpoints") if resume and self.folder else None
+        found = checkpoint_file.latest(self.folder / "checkpoints") if resume and self.folder else None
         facts = restore(self, found) if found else self.begin_phase(0)
         yield self._started(resumed=found is not None)
         if found is None:

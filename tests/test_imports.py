@@ -22,6 +22,7 @@ LAYERS = [
         "paper_presets",
         "nested_presets",
         "machine",
+        "checkpoint_file",
     }
     | {"table4", "crossed", "intervals"},
     {"proximal", "schedules", "lasso", "joint", "convex", "latency"},

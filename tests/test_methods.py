@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from core import checkpoint, lasso, training
+from core import checkpoint, checkpoint_file, lasso, training
 from core.config import checked
 from core.errors import BadInput
 from core.methods import all_sites, start
@@ -334,7 +334,7 @@ def test_a_run_of_every_method_is_cut_exactly_and_goes_on_where_it_stopped(name,
         recorder.record(event)
         if event.type == "structure" and event.epoch == chosen.epochs - 1:
             break
-    facts = checkpoint.load(checkpoint.latest(tmp_path / "cut" / "checkpoints"))[1]
+    facts = checkpoint.load(checkpoint_file.latest(tmp_path / "cut" / "checkpoints"))[1]
     assert facts["epoch"] == chosen.epochs - 2
     recorder.roll_back(facts["step"], facts["epoch"])
     units = sum(site["total"] for site in recorder.folder.sites())

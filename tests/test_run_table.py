@@ -18,6 +18,7 @@ from test_pages import page, words
 
 from app import run_charts, run_rows
 from app.app_pages import run_table
+from core.checkpoint_file import fingerprint
 from core.errors import BadInput, DamagedFile
 from core.presets import PRESETS, preset
 from core.runs import bundle, overview
@@ -25,7 +26,6 @@ from core.runs.bundle import pack, unpack
 from core.runs.control import new_run
 from core.runs.folder import RunFolder
 from core.runs.overview import Filter
-from core.runs.received import fingerprint
 from core.runs.recorded import recorded
 from core.runs.tables import Run
 

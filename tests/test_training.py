@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import checkpoint, training
+from core import checkpoint, checkpoint_file, training
 from core.config import Steer, with_settings
 from core.controls import Controls, Request
 from core.cut import accuracy, cut, prove, reasons
@@ -58,7 +58,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_never_interrupted(tmp_p
         recorder.record(event)
         if event.type == "structure" and event.epoch == 2:  # the checkpoint after epoch 2 is not written
             break
-    facts = checkpoint.load(checkpoint.latest(tmp_path / "cut" / "checkpoints"))[1]
+    facts = checkpoint.load(checkpoint_file.latest(tmp_path / "cut" / "checkpoints"))[1]
     assert facts["epoch"] == 1
     recorder.roll_back(facts["step"], facts["epoch"])
     for event in training.run(LENET, folder=tmp_path / "cut", resume=True):
@@ -198,7 +198,7 @@ def test_a_checkpoint_is_read_back_to_the_last_bit_without_pickle(tmp_path):
             LENET.model_copy(update={"phases": (LENET.phases[0].model_copy(update={"epochs": 1}),)}), folder=tmp_path
         )
     )
-    file = checkpoint.latest(tmp_path / "checkpoints")
+    file = checkpoint_file.latest(tmp_path / "checkpoints")
     tensors, facts = checkpoint.load(file)
     assert file.name == "00001.safetensors" and facts["epoch"] == 1
     checkpoint.save(tmp_path / "again.safetensors", tensors, {k: v for k, v in facts.items() if k != "version"})
@@ -212,7 +212,7 @@ def test_a_checkpoint_cut_short_is_passed_over_for_the_one_before(tmp_path):
         checkpoint.save(tmp_path / f"0000{n}.safetensors", {"a": torch.ones(1000)}, {"epoch": n})
     damaged = tmp_path / "00002.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:500])
-    assert checkpoint.latest(tmp_path).name == "00001.safetensors"
+    assert checkpoint_file.latest(tmp_path).name == "00001.safetensors"
     with pytest.raises(ValueError, match="must be a whole checkpoint of Espalier; got SafetensorError"):
         checkpoint.load(damaged)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from core import checkpoint
+from core import checkpoint, checkpoint_file
 from core.config import RunConfig
 from core.cut import accuracy
 from core.data.dataset import Dataset
@@ -59,7 +59,7 @@ def record(folder: Path) -> None:
 def finished(config: RunConfig, folder: Path) -> tuple[float, Path]:
     """Trains a run: test accuracy of what it leaves, and its last checkpoint."""
     result = next(event.result for event in run(config, folder=folder) if event.type == "finished")  # type: ignore[attr-defined]
-    file = checkpoint.latest(folder / "checkpoints")
+    file = checkpoint_file.latest(folder / "checkpoints")
     assert file is not None
     return float(result["accuracy"]["compact"]), file
 

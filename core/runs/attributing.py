@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from core import checkpoint, conditions, latency
+from core import checkpoint, checkpoint_file, conditions, latency
 from core.atomic import replacing
 from core.attribution.filters import STEPS, Measured, measure
 from core.attribution.kept import RESAMPLES, Layer, agreement, alike, deaths, layer_rows, places_of, repeatable
@@ -137,7 +137,11 @@ def _checkpoint_in(folder: RunFolder, alive: np.ndarray, sites: list[dict[str, A
 def _checkpoint_of(control: RunFolder, epoch: int | None) -> Path:
     if epoch is not None and epoch not in kept_epochs(control):
         raise BadInput(f"--epoch must be one whose checkpoint is kept ({_ranges(kept_epochs(control))}); got {epoch}")
-    file = checkpoint.latest(control.checkpoints) if epoch is None else control.checkpoints / f"{epoch:05d}.safetensors"
+    file = (
+        checkpoint_file.latest(control.checkpoints)
+        if epoch is None
+        else control.checkpoints / f"{epoch:05d}.safetensors"
+    )
     if file is None:
         raise WrongMoment(f"run {control.path.name} must have a checkpoint; it has none yet; wait for its first epoch")
     return file

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from itertools import islice
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from core.checkpoint_file import WEIGHTS, whole
 from core.errors import BadInput
 from core.runs.folder import HISTORY, SWEEPS, Recorder, RunFolder
 
@@ -27,19 +29,7 @@ def export(folder: RunFolder, target: Path, *, checkpoints: int = 1) -> None:
             shutil.copyfile(folder.path / name, target / name)
     about = {k: v for k, v in folder.about().items() if k != "format"}
     Recorder(RunFolder(target)).describe(**about | {"weights_only": True})
-    for file in _whole(folder.checkpoints)[-checkpoints:]:
+    for file in islice(whole(folder.checkpoints), checkpoints):
         with safe_open(file, "np") as opened:
-            weights = {name: opened.get_tensor(name) for name in opened.keys() if name.startswith("weights/")}  # noqa: SIM118
+            weights = {name: opened.get_tensor(name) for name in opened.keys() if name.startswith(WEIGHTS)}  # noqa: SIM118
             save_file(weights, target / "checkpoints" / file.name, metadata=opened.metadata())
-
-
-def _whole(folder: Path) -> list[Path]:
-    """The checkpoints that can be read, oldest first."""
-    found = []
-    for file in sorted(folder.glob("[0-9]*.safetensors")):
-        try:
-            with safe_open(file, "np") as opened:
-                found += [file] if opened.metadata() else []
-        except (OSError, SafetensorError):
-            continue
-    return found

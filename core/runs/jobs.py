@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from core import checkpoint, conditions, cut, sweeps
+from core import checkpoint_file, conditions, cut, sweeps
 from core.config import RunConfig
 from core.crossed import Crossed, beneath, together
 from core.data.dataset import Dataset
@@ -30,7 +30,7 @@ from core.whatif import WhatIf
 
 def newest(folder: RunFolder, data: Path | None) -> tuple[nn.Module, RunConfig, Dataset, int]:
     """`trained_network` of the newest whole checkpoint; WrongMoment where there is none yet."""
-    file = checkpoint.latest(folder.checkpoints)
+    file = checkpoint_file.latest(folder.checkpoints)
     if file is None:
         raise WrongMoment(f"run {folder.path.name} must have a checkpoint; it has none yet; wait for its first epoch")
     return trained_network(file, None, data)

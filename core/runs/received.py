@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import struct
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from core.checkpoint_file import VERSION, facts_in, fingerprint
 from core.config import RunConfig, checked
 from core.errors import BadInput, DamagedFile
-
-VERSION = 1
-DTYPES = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32", "I16": "int16",
-    "I8": "int8", "U8": "uint8", "BOOL": "bool",
-}  # fmt: skip
-WEIGHTS = "weights/"
 
 
 def check_received(files: list[Path], config: RunConfig, result: dict[str, Any] | None, called: str) -> None:
@@ -55,31 +46,14 @@ def check_received(files: list[Path], config: RunConfig, result: dict[str, Any] 
 def _document(file: Path, where: str) -> dict[str, Any]:
     try:
         with safe_open(file, "np") as opened:
-            facts = json.loads((opened.metadata() or {})["espalier"])
-    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
+            facts = facts_in(opened.metadata())
+    except (OSError, SafetensorError, ValueError) as error:
         raise DamagedFile(f"{where} must be a whole checkpoint; got {_told(error)}; export the run again") from None
-    version = facts.get("version") if isinstance(facts, dict) else None
-    if type(version) is not int or version > VERSION:
+    if facts["version"] > VERSION:
         raise BadInput(
-            f"{where} must be a checkpoint of version {VERSION} or older; got {str(version)[:40]}; nothing was taken in"
+            f"{where} must be a checkpoint of version {VERSION} or older; got {facts['version']}; nothing was taken in"
         )
     return facts
-
-
-def fingerprint(file: Path) -> str:
-    """`checkpoint.weights_sha256` of the weights in a checkpoint, from its bytes."""
-    digest = hashlib.sha256()
-    with file.open("rb") as handle:
-        start = struct.unpack("<Q", handle.read(8))[0]
-        header = json.loads(handle.read(start))
-        named = {name.removeprefix(WEIGHTS): entry for name, entry in header.items() if name.startswith(WEIGHTS)}
-        for name, entry in sorted(named.items()):
-            dtype = DTYPES.get(entry["dtype"], entry["dtype"])
-            digest.update(f"{name} torch.{dtype} {tuple(entry['shape'])}\n".encode())
-            begin, end = entry["data_offsets"]
-            handle.seek(8 + start + begin)
-            digest.update(handle.read(end - begin))
-    return digest.hexdigest()
 
 
 def _told(error: BaseException) -> str:

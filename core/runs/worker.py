@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core import checkpoint, training
+from core import checkpoint, checkpoint_file, training
 from core.config import RunConfig, Steer
 from core.controls import Controls, Request
 from core.errors import BadInput, DamagedFile, WrongMoment
@@ -143,7 +143,7 @@ def drive(store: Store, run: str, data: Path | None, watch: Callable[[Event], No
 
 
 def _resume_point(folder: RunFolder) -> tuple[int | None, int]:
-    found = checkpoint.latest(folder.checkpoints)
+    found = checkpoint_file.latest(folder.checkpoints)
     if found is None:
         if any(event["type"] == "epoch_done" and event["epoch"] for event in folder.events()[0]):
             raise DamagedFile(

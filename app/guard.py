@@ -9,6 +9,7 @@ from typing import ParamSpec
 
 import streamlit as st
 
+from core.atomic import no_room
 from core.errors import BadInput, DamagedFile, WrongMoment
 
 P = ParamSpec("P")
@@ -27,8 +28,10 @@ def guarded(part: Callable[P, None]) -> Callable[P, None]:
             if type(error).__module__.startswith("streamlit"):
                 raise
             traceback.print_exc()
+            full = no_room(error) if isinstance(error, OSError) else None
+            said = full or f"this part met something unexpected ({type(error).__name__})"
             st.error(
-                f"This part met something unexpected ({type(error).__name__}). Your runs are safe; reload the page, or choose another run.",
+                f"{said[0].upper()}{said[1:]}. Your runs are safe; reload the page, or choose another run.",
                 icon=":material/error:",
             )
 

@@ -30,7 +30,8 @@ from core import (
     papers,
 )
 from core import presets as known
-from core.cli_shared import Controls, Data, Json, RunName, Runs, Seeds, Settings, emit, fail, open_store, say
+from core.atomic import no_room
+from core.cli_shared import Controls, Data, Json, RunName, Runs, Seeds, Settings, emit, fail, open_store, row_of, say
 from core.cli_train import Network, configured, train
 from core.config import RunConfig
 from core.errors import BadInput, WrongMoment
@@ -55,6 +56,8 @@ def main() -> None:
     except (BadInput, WrongMoment) as error:
         fail(str(error), 2)
     except OSError as error:
+        if (sentence := no_room(error)) is not None:
+            fail(sentence, 1)
         fail(f"{error.filename or 'a file'} must be there and writable; got {error.strerror}; choose another path", 2)
     except DBAPIError as error:
         fail(f"the store of runs must be a sound SQLite file; got {error.orig}; set --runs to another folder", 1)
@@ -269,7 +272,7 @@ def show(run: RunName, json_: Json = False, runs: Runs = None) -> None:
 
     store = open_store(runs)
     store.mark_lost()
-    row = store.get(run)
+    row = row_of(store, run)
     search = searching.told(store, row.family) if searching.is_search(store, row.family) else None
     _report(row, json_, search=search)
     if search and not json_:

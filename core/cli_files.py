@@ -10,7 +10,7 @@ import typer
 from core.cli_shared import Data, Json, RunName, Runs, emit, folder_of, open_store
 from core.cli_speed import sweep_table
 from core.runs import home
-from core.runs.folder import RunFolder
+from core.runs.recorded import is_recorded
 
 
 def compact(
@@ -49,13 +49,14 @@ def measure(
     from core.runs.jobs import measure_of, sweep_of
 
     store = open_store(runs, data)
-    folder = RunFolder(store.root / store.get(run).id)
+    folder, keep = folder_of(store, run), not is_recorded(run)
+    name = folder.path.name
     if sweep:
-        told = sweep_of(folder, sweep, home.data_dir())
-        return emit({"run": store.get(run).id, "sweep": told}, json_, sweep_table(told))
-    speed = measure_of(folder, home.data_dir())
+        told = sweep_of(folder, sweep, home.data_dir(), keep=keep)
+        return emit({"run": name, "sweep": told}, json_, sweep_table(told))
+    speed = measure_of(folder, home.data_dir(), keep=keep)
     words = f"{speed['measured']:.2f} x measured ({speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']} pairs, batch {speed['batch']}, {speed['threads']} threads, {speed['cpu']}), {speed['promised']:.2f} x promised by MACs"
-    emit({"run": store.get(run).id, "speed": speed}, json_, words)
+    emit({"run": name, "speed": speed}, json_, words)
 
 
 def export(

@@ -12,9 +12,11 @@ import typer
 from rich.console import Console
 
 from core.runs import home
+from core.runs.control import row_from
 from core.runs.folder import RunFolder
 from core.runs.recorded import is_recorded, recorded
 from core.runs.store import Store
+from core.runs.tables import Run
 
 say = Console(stderr=True, highlight=False)
 
@@ -57,6 +59,11 @@ def open_store(runs: Path | None, data: Path | None = None) -> Store:
     if data is not None:
         os.environ["ESPALIER_DATA"] = str(data)
     return Store(home.runs_root(runs))
+
+
+def row_of(store: Store, run: str) -> Run:
+    """The row of a run, to be read: of the store, or of one that comes with the program, by its name (`demo`). BadInput where there is neither."""
+    return row_from(folder_of(store, run).about(), run) if is_recorded(run) else store.get(run)
 
 
 def folder_of(store: Store, run: str) -> RunFolder:

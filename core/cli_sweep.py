@@ -71,10 +71,10 @@ def sweep(
 def target_of(text: str) -> float:
     """The fraction of `macs=FRACTION`; BadInput for anything else."""
     key, _, number = text.partition("=")
-    wanted = numbers(number, "--target macs")[0] if key == "macs" else 0.0
-    if not 0 < wanted < 1:
+    wanted = numbers(number, "--target macs") if key == "macs" else []
+    if len(wanted) != 1 or not 0 < wanted[0] < 1:
         raise BadInput(f"--target must be macs=FRACTION between 0 and 1; got {text!r}; for example macs=0.5")
-    return wanted
+    return wanted[0]
 
 
 def _search_here(store: Store, config: RunConfig, wanted: float, most: int, controls: bool) -> dict[str, Any]:

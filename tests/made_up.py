@@ -2,8 +2,10 @@
 
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 
 from core import events as ev
 from core.config import with_settings
@@ -82,3 +84,15 @@ class MadeUp:
                 self.write()
             else:
                 self.store.beat(self.name, self.progress)
+
+
+@contextmanager
+def files_of_at_most(size: int):
+    """No file of this process can grow beyond ``size``: a real write fails in the middle, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -7,6 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_up import files_of_at_most
+
+from core import cli
+from core.errors import WrongMoment
+from core.runs.store import Store
+from core.runs.tables import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -139,6 +145,41 @@ def test_an_export_is_the_same_kind_of_folder(folder, trained, tmp_path):
     assert copy.events() == own.events() and copy.sites() == own.sites()
     assert (copy.history()[0] == own.history()[0]).all()
     assert copy.about()["state"] == "finished"
+
+
+@pytest.mark.parametrize("name", ["out", "run.zip"])
+def test_an_export_that_finds_no_room_names_its_target_and_leaves_nothing(
+    folder, trained, tmp_path, name, monkeypatch, capsys
+):
+    monkeypatch.setattr(
+        sys, "argv", ["core", "export", trained["run"], "-o", str(tmp_path / name), "--runs", str(folder)]
+    )
+    with files_of_at_most(60_000), pytest.raises(SystemExit) as left:
+        cli.main()
+    sentence = capsys.readouterr().err
+    assert left.value.code == 1 and sentence.startswith(f"the disk of {tmp_path / name} is full (File too large); free")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_whose_folder_is_gone_is_not_told_to_wait(folder, tmp_path):
+    from core.runs.folder import RunFolder
+
+    store = Store(tmp_path)
+    row = Run(
+        id="gone",
+        created=1.0,
+        preset="digits-sss",
+        config={},
+        family="gone",
+        role="method",
+        seed=0,
+        state="finished",
+        attempt=1,
+    )
+    assert store.add(row)
+    code, _, err = espalier(tmp_path, "measure", "gone")
+    assert code == 2 and f"run gone must have its folder; {tmp_path / 'gone'} is gone; put it back" in err
+    assert isinstance(RunFolder(tmp_path).lacks("a checkpoint"), WrongMoment)
 
 
 def test_a_run_leaves_as_one_file_and_comes_in_elsewhere(folder, trained, tmp_path):

@@ -10,7 +10,6 @@ import socket
 import sys
 import tarfile
 import threading
-from contextlib import contextmanager
 from dataclasses import replace
 from gzip import compress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
+from made_up import files_of_at_most
 
 from core import cli
 from core.data import DATA_VARIABLE, fetching, missing
@@ -284,18 +284,6 @@ def test_too_little_room_is_said_before_anything_comes(toy, server, tmp_path, mo
     with pytest.raises(NotFetched, match=r"must have [\d,]+ bytes free; got 1,000; make room, or name another folder"):
         fetch("cifar10", tmp_path)
     assert server.asked == []
-
-
-@contextmanager
-def files_of_at_most(size: int):
-    """No file of this process can grow beyond ``size``: a real write fails in the middle, as on a full disk."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_disk_that_fills_up_leaves_the_part_and_no_half_file(toy, tmp_path):

@@ -258,10 +258,14 @@ def test_the_command_searches_for_a_strength_and_tells_what_it_tried(tmp_path):
         document["runs"]
     )
     assert RunFolder(tmp_path / document["runs"][0]).compact.exists()
-    refused = subprocess.run(
-        [sys.executable, "-m", "core", "sweep", "digits-lenet", "--target", "ms=3", "--runs", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert refused.returncode == 2 and "--target must be macs=FRACTION between 0 and 1; got 'ms=3'" in refused.stderr
+    for wrong in ("ms=3", "macs=0.3,0.5"):
+        refused = subprocess.run(
+            [sys.executable, "-m", "core", "sweep", "digits-lenet", "--target", wrong, "--runs", str(tmp_path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert (
+            refused.returncode == 2
+            and f"--target must be macs=FRACTION between 0 and 1; got '{wrong}'" in refused.stderr
+        )

@@ -89,8 +89,12 @@ def test_commands_read_a_recorded_run_by_its_name_and_write_nothing_to_it(tmp_pa
     told = asked("extract", "shapes-families", "--level", "0", "-o", str(tmp_path / "core.safetensors"), "--json")
     assert json.loads(told.stdout)["macs"]["compact"] == 6_709_376, told.stderr
     assert json.loads(asked("collapses", DEMO, "--json").stdout)["run"] == DEMO
-    told = asked("measure", DEMO)
-    assert told.returncode != 0 and "run must be one that exists" in told.stderr
+    told = asked("measure", DEMO, "--json")
+    assert json.loads(told.stdout)["speed"]["promised"] > 2, told.stderr
+    told = asked("show", DEMO, "--json")
+    assert json.loads(told.stdout)["certificate"]["verdict"] == "exact", told.stderr
+    told = asked("inspect", DEMO, "--json")
+    assert json.loads(told.stdout)["macs"] == 2_516_608, told.stderr
     assert sorted((f, f.stat().st_mtime_ns) for f in (ROOT / "assets").rglob("*") if f.is_file()) == before
 
 

@@ -280,3 +280,18 @@ def test_asking_twice_before_it_takes_effect_asks_once(store):
     store.mark_applied(first, 3)
     assert steer(store, run, "pause") != first
     assert steer(store, run, "strength", "filter=0.1") != steer(store, run, "strength", "filter=0.1")
+
+
+def test_the_beginning_of_a_name_is_enough_where_one_living_run_has_it(tmp_path):
+    store = Store(tmp_path)
+    first, other = (new_run(store, preset("digits-lenet").config) for _ in range(2))
+    with pytest.raises(
+        BadInput, match="must begin the name of one run only; got 'digits-lenet', which begins digits-lenet-"
+    ):
+        store.get("digits-lenet")
+    with pytest.raises(BadInput, match="must be one that exists"):
+        store.get("digits-lenet-x")
+    with pytest.raises(BadInput, match="must be one that exists"):
+        store.get("")
+    store.set_deleted(first, True)
+    assert store.get("digits-lenet").id == other

@@ -435,7 +435,7 @@ def test_the_command_prices_proves_measures_and_writes(family, capsys, tmp_path)
 
 
 def test_a_run_that_has_not_begun_has_no_sites_to_cross(tmp_path):
-    with pytest.raises(WrongMoment, match="must have begun"):
+    with pytest.raises(WrongMoment, match="must have a record of its sites; it has none yet"):
         by_hand.totals_of(RunFolder(tmp_path))
 
 

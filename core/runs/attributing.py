@@ -17,7 +17,7 @@ from core.atomic import replacing
 from core.attribution.filters import STEPS, Measured, measure
 from core.attribution.kept import RESAMPLES, Layer, agreement, alike, deaths, layer_rows, places_of, repeatable
 from core.data.dataset import Dataset
-from core.errors import BadInput, WrongMoment
+from core.errors import BadInput
 from core.methods import all_sites
 from core.methods.survival import OUTPUTS
 from core.networks.describe import Structure
@@ -47,9 +47,7 @@ def attribute(
     began = time.perf_counter()
     sites, alive = folder.sites(), folder.history()[1]
     if not len(alive):
-        raise WrongMoment(
-            f"run {folder.path.name} must have begun; nothing of it is recorded yet; wait for its first epoch"
-        )
+        raise folder.lacks("a record of an epoch")
     file = _checkpoint_in(folder, alive, sites, epoch) if control is None else _checkpoint_of(control, epoch)
     network, config, dataset, done = trained_network(file, None, data)
     conditions.prepare_process(conditions.fixed(config, 0))
@@ -143,7 +141,7 @@ def _checkpoint_of(control: RunFolder, epoch: int | None) -> Path:
         else control.checkpoints / f"{epoch:05d}.safetensors"
     )
     if file is None:
-        raise WrongMoment(f"run {control.path.name} must have a checkpoint; it has none yet; wait for its first epoch")
+        raise control.lacks("a checkpoint")
     return file
 
 

@@ -47,7 +47,7 @@ def pack(folder: RunFolder, target: Path) -> None:
         raise BadInput(f"{target} must not exist yet, so that nothing is overwritten; choose another name or remove it")
     name = folder.path.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, replacing(target) as beside:
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as scratch, replacing(target) as beside:
         copy = Path(scratch) / name
         export(folder, copy)
         certificate = (RunFolder(copy).about().get("result") or {}).get("certificate")

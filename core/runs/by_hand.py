@@ -18,9 +18,7 @@ def totals_of(folder: RunFolder) -> dict[str, int]:
     """Units of every site of a run that can be crossed out; WrongMoment before it has recorded any."""
     found = {site["site"]: site["total"] for site in folder.sites() if site["kind"] in KINDS}
     if not found:
-        raise WrongMoment(
-            f"run {folder.path.name} must have begun, so that its sites are known; wait for its first epoch"
-        )
+        raise folder.lacks("a record of its sites")
     return found
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from core.atomic import replacing
-from core.errors import DamagedFile
+from core.errors import DamagedFile, WrongMoment
 from core.events import Checkpointed, Event, Started, Structure
 
 FORMAT = 1
@@ -54,6 +54,14 @@ class RunFolder:
     def compact(self) -> Path:
         """The compact network's file."""
         return self.path / "compact.safetensors"
+
+    def lacks(self, what: str) -> WrongMoment | DamagedFile:
+        """The error for a run that has no `what` yet; another one where its whole folder is gone."""
+        if not self.path.is_dir():
+            return DamagedFile(
+                f"run {self.path.name} must have its folder; {self.path} is gone; put it back, or delete the run and train it again"
+            )
+        return WrongMoment(f"run {self.path.name} must have {what}; it has none yet; wait for its first epoch")
 
     def about(self) -> dict[str, Any]:
         """`run.json`; DamagedFile where it is missing, cut short or of a newer format."""

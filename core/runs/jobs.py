@@ -15,7 +15,7 @@ from core import checkpoint_file, conditions, cut, sweeps
 from core.config import RunConfig
 from core.crossed import Crossed, beneath, together
 from core.data.dataset import Dataset
-from core.errors import BadInput, WrongMoment, one_of
+from core.errors import BadInput, one_of
 from core.forms import check_suffix, write_form
 from core.latency import processor
 from core.levels import level_of, levels_of, nested_in
@@ -32,7 +32,7 @@ def newest(folder: RunFolder, data: Path | None) -> tuple[nn.Module, RunConfig, 
     """`trained_network` of the newest whole checkpoint; WrongMoment where there is none yet."""
     file = checkpoint_file.latest(folder.checkpoints)
     if file is None:
-        raise WrongMoment(f"run {folder.path.name} must have a checkpoint; it has none yet; wait for its first epoch")
+        raise folder.lacks("a checkpoint")
     return trained_network(file, None, data)
 
 
@@ -159,21 +159,23 @@ def whatif_of(
     return document
 
 
-def measure_of(folder: RunFolder, data: Path | None) -> dict[str, Any]:
-    """Time `folder`'s newest network, dense against compact, and keep the result in `measured.json` of the folder."""
+def measure_of(folder: RunFolder, data: Path | None, *, keep: bool = True) -> dict[str, Any]:
+    """Time `folder`'s newest network, dense against compact; unless not to `keep`, the result goes to `measured.json` of the folder."""
     network, config, dataset, epoch = newest(folder, data)
     conditions.prepare_process(conditions.fixed(config, 0))
     speed = cut.timed(
         cut.cut(network, dataset, config.network), dataset, batch=config.batch_size, device="cpu", budget_s=3.0
     )
     document = speed.model_dump(mode="json")
-    kept = {"epoch": epoch, "taken": time.time(), "speed": document}
-    write_atomically(folder.path / "measured.json", json.dumps(kept))
+    if keep:
+        kept = {"epoch": epoch, "taken": time.time(), "speed": document}
+        write_atomically(folder.path / "measured.json", json.dumps(kept))
     return document
 
 
-def sweep_of(folder: RunFolder, kind: str, data: Path | None) -> dict[str, Any]:
-    """Time `folder`'s newest network over batches, threads or engines, and keep the result in `measured-sweep.json` of the folder.
+def sweep_of(folder: RunFolder, kind: str, data: Path | None, *, keep: bool = True) -> dict[str, Any]:
+    """Time `folder`'s newest network over batches, threads or engines; unless not to `keep`, the result goes to `measured-sweep.json` of
+    the folder.
 
     Raises BadInput for another kind, WrongMoment where there is no checkpoint yet.
     """
@@ -184,5 +186,6 @@ def sweep_of(folder: RunFolder, kind: str, data: Path | None) -> dict[str, Any]:
     images = cut.first_images(dataset, max(config.batch_size, *sweeps.BATCHES))
     done = cut.cut(network, dataset, config.network)
     document = {"epoch": epoch, **sweeps.swept(kind, done, images, config.batch_size)}
-    write_atomically(folder.path / SWEEPS, json.dumps(folder.sweeps() | {kind: document}))
+    if keep:
+        write_atomically(folder.path / SWEEPS, json.dumps(folder.sweeps() | {kind: document}))
     return document

@@ -165,11 +165,12 @@ def _solvers() -> dict[str, Any]:
 def _which(folder: RunFolder, epoch: int | None) -> str:
     """The checkpoint after `epoch` epochs, or the nearest one before it that is kept."""
     files = sorted(folder.checkpoints.glob("[0-9]*.safetensors"))
+    if not files:
+        raise folder.lacks("a checkpoint")
     kept = [file for file in files if epoch is None or int(file.stem) <= epoch]
     if not kept:
-        wanted = "" if epoch is None else f" at or before epoch {epoch}"
         raise BadInput(
-            f"{folder.path.name} must have a checkpoint{wanted}; it has {len(files)} in all; wait for its first epoch"
+            f"{folder.path.name} must have a checkpoint at or before epoch {epoch}; the first is {int(files[0].stem)}; choose that or a later one"
         )
     return str(kept[-1])
 

@@ -22,6 +22,7 @@ from core.networks.names import FACTORY, shown
 from core.runs import home
 from core.runs.folder import RunFolder
 from core.runs.jobs import newest
+from core.runs.recorded import is_recorded, recorded
 from core.runs.store import Store
 from core.structure import load as load_compact
 from core.structure import read_header
@@ -115,6 +116,8 @@ def _run_named(text: str, runs: Path | None) -> str | None:
     """The run that `text` is, or is the only one to begin with; None where there is none."""
     if not text or not re.fullmatch(r"[\w.-]+", text):
         return None
+    if is_recorded(text):
+        return text
     root = home.runs_root(runs)
     if not (root / "store.db").exists():
         return None
@@ -129,7 +132,8 @@ def _run_named(text: str, runs: Path | None) -> str | None:
 
 def _of_run(run: str, wish: Wish) -> Source:
     _refuse(wish, "a run knows its network and its input", network=True, shape=True)
-    network, config, own, epoch = newest(RunFolder(home.runs_root(wish.runs) / run), wish.data)
+    folder = recorded()[run].folder if is_recorded(run) else home.runs_root(wish.runs) / run
+    network, config, own, epoch = newest(RunFolder(folder), wish.data)
     dataset = wish.dataset or own
     if dataset.shape != own.shape:
         raise _unlike(run, own.shape, dataset)

@@ -53,16 +53,17 @@ class Store:
     # reading
 
     def get(self, run: str) -> Run:
-        """The row of `run` (a unique beginning of its name is enough); BadInput where there is none."""
+        """The row of `run` (a unique beginning of its name is enough); BadInput where there is none, or several."""
         with self._read() as session:
             row = session.get(Run, run)
-            if row is None:
-                near = (
-                    session.scalars(select(Run).where(Run.id.startswith(run, autoescape=True)).limit(2)).all()
-                    if run
-                    else []
-                )
-                row = near[0] if len(near) == 1 else None
+            begun = select(Run).where(~Run.deleted, Run.id.startswith(run, autoescape=True)).order_by(Run.id)
+            near = list(session.scalars(begun)) if run and row is None else []
+        if len(near) > 1:
+            some = ", ".join(one.id for one in near[:3])
+            raise BadInput(
+                f"run must begin the name of one run only; got {run!r}, which begins {some}; write more of it"
+            )
+        row = near[0] if near else row
         if row is None or row.deleted:
             raise BadInput(f"run must be one that exists in {self.root}; got {run!r}; `python -m core runs` lists them")
         return row

@@ -6,7 +6,6 @@ step is not taken for death. Whatever goes wrong ends as a sentence in the store
 
 from __future__ import annotations
 
-import errno
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core import checkpoint, checkpoint_file, training
+from core.atomic import FULL
 from core.config import RunConfig, Steer
 from core.controls import Controls, Request
 from core.errors import BadInput, DamagedFile, WrongMoment
@@ -206,7 +206,7 @@ def _settle(store: Store, run: str, folder: RunFolder) -> str:
 def _sentence(error: Exception, folder: RunFolder) -> str:
     if isinstance(error, FORESEEN):
         return str(error)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in FULL:
         return f"the disk of {folder.path} is full; free some space, then resume: nothing before the last checkpoint is lost"
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return "the machine ran out of memory; lower batch_size or close other programs, then resume from the last checkpoint"

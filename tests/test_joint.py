@@ -144,3 +144,27 @@ def test_joint_is_refused_where_nothing_is_learned_by_filters_or_layers():
     for phase in ({"method": "sss"}, {"method": "ssl", "kinds": ["shape"]}):
         with pytest.raises(BadInput, match="joint must be empty unless ssl learns filters or layers"):
             checked({"phases": [phase | {"joint": ["norms"]}]})
+
+
+@pytest.mark.parametrize("solver", ["paper", "proximal"])
+def test_half_the_strength_by_the_schedule_is_half_the_strength(solver):
+    def after_a_step(strength, fraction):
+        torch.manual_seed(0)
+        network = build("lenet", num_classes=10, in_channels=1, image_size=16)
+        phase = Phase(
+            method="ssl", kinds=("filter",), strength_filter=strength, joint=("norms", "readers"), solver=solver
+        )
+        method = start(phase, network, 0.9, 0.0)
+        assert method.joints
+        for parameter in network.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        method.before_step_(0.1, fraction)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter -= 0.1 * parameter.grad
+        method.after_step_(0.1, fraction)
+        return [p.detach() for p in network.parameters()]
+
+    pairs = list(zip(after_a_step(0.2, 0.5), after_a_step(0.1, 1.0), strict=True))
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert not all(torch.equal(a, b) for a, b in zip(after_a_step(0.2, 0.5), after_a_step(0.2, 1.0), strict=True))

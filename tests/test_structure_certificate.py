@@ -195,3 +195,14 @@ def test_proving_leaves_the_networks_as_they_were():
     assert all(m.training for m in [*network.modules(), *compact.modules()])
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
     assert all(torch.equal(small[k], v) for k, v in compact.state_dict().items())
+
+
+def test_one_batch_whose_answers_all_agree_proves_nothing_though_another_does():
+    """The least spread of all batches is told: one of almost equal answers says nothing of the cut."""
+    torch.manual_seed(0)
+    alive, still = torch.randn(4, 3, dtype=torch.float64), torch.full((4, 3), 2.0, dtype=torch.float64)
+    images = [torch.zeros(4, 3, 8, 8)] * 2
+    for pairs in ([(alive, alive), (still, still)], [(still, still), (alive, alive)]):
+        told = certificates.certificate_of(pairs, images, False, None, "unmodified")
+        assert (told.verdict, told.spread) == ("inconclusive", 0.0)
+    assert certificates.certificate_of([(alive, alive)] * 2, images, False, None, "unmodified").verdict == "exact"

@@ -69,6 +69,36 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_never_interrupted(tmp_p
     assert events[-1]["result"]["weights_sha256"] == whole
 
 
+def without_times(events):
+    timed = {"seconds", "processor_seconds", "seconds_left", "images_per_s", "result", "resumed", "version"}
+    kept = ("epoch_done", "collapsed", "revived", "checkpointed", "phase_started")
+    return [{k: v for k, v in e.to_json().items() if k not in timed} for e in events if e.type in kept]
+
+
+def test_a_resumed_run_says_what_one_never_interrupted_says_and_counts_all_its_time(tmp_path):
+    """Also what has collapsed before the stop: it is not announced again."""
+    wanted = with_settings(
+        RESNET,
+        {"epochs": 5, "strength_filter": 0.5, "strength_block": 0.5, "lr": 0.05, "strength_schedule": "constant"},
+    )
+    whole = list(training.run(wanted, folder=tmp_path / "whole"))
+    first = []
+    for event in training.run(wanted, folder=tmp_path / "cut"):
+        first.append(event)
+        if event.type == "checkpointed" and event.epoch == 4:
+            break
+    assert any(e.type == "collapsed" for e in first)
+    stood = checkpoint.load(checkpoint_file.latest(tmp_path / "cut" / "checkpoints"))[1]
+    rest = list(training.run(wanted, folder=tmp_path / "cut", resume=True))
+    assert without_times(first + rest) == without_times(whole)
+    ended, straight = (
+        checkpoint.load(checkpoint_file.latest(tmp_path / name / "checkpoints"))[1] for name in ("cut", "whole")
+    )
+    times = ("seconds", "processor_seconds")
+    assert {k: v for k, v in ended.items() if k not in times} == {k: v for k, v in straight.items() if k not in times}
+    assert ended["collapsed"] and all(ended[name] > stood[name] > ended[name] / 2 for name in times)
+
+
 class Hand(Controls):
     """A person who changes a strength at one step."""
 

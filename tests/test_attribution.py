@@ -1,5 +1,6 @@
 """Attributions: what a filter carries, where a network looks, whether what mattered was kept."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -36,6 +37,7 @@ from core.networks import build
 from core.networks.describe import Structure, structures_of
 from core.networks.factors import install
 from core.presets import dense_control, preset
+from core.runs import attributing
 from core.runs.attributed import arrays_of, attributed
 from core.runs.attributing import attribute
 from core.runs.control import new_run
@@ -445,3 +447,22 @@ def test_where_the_scores_do_not_depend_on_the_image_no_pixel_has_a_part():
 
     found, delta = integrated_gradients(Constant(), torch.randn(1, 3, 8, 8), 4)
     assert found.shape == (8, 8) and not found.any() and delta == 0.0
+
+
+def test_units_are_measured_on_validation_images(runs_of_two, tmp_path, monkeypatch):
+    """Whatever the training and the test images are."""
+    store, _, control = runs_of_two
+    known = attributing.trained_network
+
+    def told(folder):
+        document = attribute(folder, 24, None)
+        return document, arrays_of(folder, document)["conductance"]
+
+    def hidden(file, dataset, data):
+        network, config, own, done = known(file, dataset, data)
+        return network, config, dataclasses.replace(own, train=None, test=None), done
+
+    plain = told(RunFolder(shutil.copytree(store.root / control, tmp_path / "plain")))
+    monkeypatch.setattr(attributing, "trained_network", hidden)
+    document, values = told(RunFolder(shutil.copytree(store.root / control, tmp_path / "hidden")))
+    assert np.array_equal(values, plain[1]) and document["split"] == "val" and np.ptp(values) > 0

@@ -18,6 +18,7 @@ from core.nested_presets import random_control
 from core.presets import preset
 from core.runs import home
 from core.runs.control import new_run
+from core.runs.folder import RunFolder
 
 BASELINE = {"method": "dense", "epochs": 1, "lr": 0.05, "kinds": []}
 PRUNED = {"name": "L1-norm filters", "method": "prune", "epochs": 2, "lr": 0.05, "keep": 0.5, "kinds": ["filter"]}
@@ -438,3 +439,26 @@ def test_a_mean_of_pairs_is_judged_by_students_interval():
     assert counting.judged((pairs.mean(), pairs.std(ddof=1), 3)) == 0 and low < 0 < high
     assert counting.judged((0.03, 0.01, 3)) == 1 and counting.judged((-0.03, 0.01, 3)) == -1
     assert counting.judged((0.03, None, 1)) is None
+
+
+def test_a_row_tells_when_units_died_and_what_collapsed_for_good(tmp_path):
+    folder = RunFolder(tmp_path)
+    alive = [
+        {"a/filter": 4, "b/filter": 4},
+        {"a/filter": 4, "b/filter": 0},
+        {"a/filter": 0, "b/filter": 2},
+        {"a/filter": 0, "b/filter": 2},
+    ]
+    events = [{"type": "epoch_done", "epoch": epoch, "alive": counts} for epoch, counts in enumerate(alive)]
+    events += [
+        {"type": kind, "epoch": epoch, "site": site}
+        for kind, epoch, site in (
+            ("collapsed", 1, "b/filter"),
+            ("collapsed", 2, "a/filter"),
+            ("revived", 2, "b/filter"),
+        )
+    ]
+    (tmp_path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert rows._deaths(folder) == [1, 2] and rows._collapsed(folder) == [[2, "a/filter"]]
+    assert rows._left(folder, {}) == {"a/filter": [0, 4], "b/filter": [2, 4]}
+    assert rows._left(folder, {"why": {"sites": [{"site": "a/filter", "total": 6}]}})["a/filter"] == [0, 6]

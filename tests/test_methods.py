@@ -422,3 +422,14 @@ def test_a_network_with_dropout_is_repeated_to_the_bit_and_goes_on_where_it_stop
         if event.type == "checkpointed" and event.epoch == 1:
             break
     assert list(training.run(chosen, folder=tmp_path / "cut", resume=True))[-1].result["weights_sha256"] == whole
+
+
+def test_of_a_norms_zero_scales_only_the_shifts_that_are_zero_too_are_frozen():
+    norm = torch.nn.BatchNorm2d(4)
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([0.0, 0.0, 1.0, 1.0]))
+        norm.bias.copy_(torch.tensor([0.0, 0.3, 0.0, 0.3]))
+    for what in ("weights", "structures"):
+        masks = frozen_masks(torch.nn.Sequential(norm), what)
+        assert masks["0.weight"].tolist() == [True, True, False, False]
+        assert masks["0.bias"].tolist() == [True, False, False, False]

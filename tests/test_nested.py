@@ -14,6 +14,7 @@ from core.controls import Controls
 from core.errors import BadInput
 from core.nested import Schedule, extract, nest
 from core.nested.proving import verify_level
+from core.nested.scheduling import leading
 from core.networks import build
 from core.networks.describe import LEVELS
 from core.networks.factors import fold
@@ -267,3 +268,8 @@ def test_the_commands_show_levels_and_take_one_away(tmp_path, monkeypatch, capsy
     dense = core("run", "digits-lenet", "--set", "epochs=1", "--set", "measure_every=0", "--set", "threads=1")[1]["run"]
     code, _, err = core("levels", dense)
     assert code == 2 and "must be a run of the method nested" in err
+
+
+def test_a_share_that_is_whole_units_but_for_rounding_keeps_no_unit_more():
+    assert 0.55 * 100 > 55  # in floating point
+    assert [leading(100, 0.55, None), leading(100, 0.551, None), leading(3, 0.01, None)] == [55, 56, 1]

@@ -295,3 +295,15 @@ def test_the_beginning_of_a_name_is_enough_where_one_living_run_has_it(tmp_path)
         store.get("")
     store.set_deleted(first, True)
     assert store.get("digits-lenet").id == other
+
+
+def test_a_resumed_run_still_gets_the_strength_it_was_asked_but_no_old_pause(store):
+    run = new_run(store, CONFIG)
+    store.claim(run, *home.identity())
+    steer(store, run, "strength", "filter=0.1")
+    steer(store, run, "pause")
+    assert [one.control for one in store.pending(run)] == ["strength", "pause"]
+    store.set_state(run, "stopped")
+    store.requeue(run)
+    [left] = store.pending(run)
+    assert (left.control, left.kind, left.value) == ("strength", "filter", 0.1)

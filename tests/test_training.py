@@ -1,5 +1,6 @@
 """The run as a generator: what must hold whatever the numbers."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from core.config import Steer, with_settings
 from core.controls import Controls, Request
 from core.cut import accuracy, cut, prove, reasons
 from core.data import load
+from core.events import Notice
 from core.presets import dense_control, preset
 from core.runs.folder import Recorder, RunFolder
 from core.watching import evaluate
@@ -288,3 +290,16 @@ def test_a_strength_changed_before_a_checkpoint_holds_after_it(tmp_path):
     again = training.Training(config, folder, None, Controls())
     next(again.run(resume=True))
     assert again.epoch == 2 and again.method.strengths == {"filter": 0.3}
+
+
+def test_a_checkpoint_whose_event_was_lost_to_a_kill_is_told_after_rolling_back(tmp_path):
+    folder = RunFolder(tmp_path)
+    recorder = Recorder(folder)
+    told = [Notice(step=n, epoch=n // 10, text="") for n in (0, 10, 20, 25)]
+    (tmp_path / "events.jsonl").write_text("".join(json.dumps(event.to_json()) + "\n" for event in told))
+    recorder.roll_back(20, 2)
+    kept = folder.events()[0]
+    assert [event["step"] for event in kept] == [0, 10, 20, 20]
+    assert (kept[-1]["type"], kept[-1]["file"]) == ("checkpointed", "00002.safetensors")
+    recorder.roll_back(20, 2)
+    assert folder.events()[0] == kept

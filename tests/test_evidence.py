@@ -336,7 +336,7 @@ def test_a_nested_training_costs_what_it_takes_beside_networks_of_its_levels():
     said = costs.cost_of_training(table, rows_)
     assert (
         said.startswith(
-            "Training all 2 levels together took 1.00 ± 0.14 times the processor time of training 2 networks"
+            "Training both levels together took 1.00 ± 0.14 times the processor time of training two networks"
         )
         and "n = 2" in said
     )

@@ -34,7 +34,8 @@ def cost_of_training(table: Table, rows: Mapping[str, Row]) -> str | None:
     mean, deviation = spread(times)
     more = "" if deviation is None else f" ± {deviation:.2f}"
     levels = len(table.wanted[0].config.phases[-1].levels)
+    together, apart = ("both levels", "two networks") if levels == 2 else (f"all {levels} levels", f"{levels} networks")
     return (
-        f"Training all {levels} levels together took {mean:.2f}{more} times the processor time of training {levels} networks one after the "
+        f"Training {together} together took {mean:.2f}{more} times the processor time of training {apart} one after the "
         f"other (n = {len(times)})."
     )

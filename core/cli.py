@@ -206,8 +206,14 @@ def _end_where_unfinished(row: Run) -> None:
         )
 
 
-def _verdict(verdict: str) -> str:
-    return "NOTHING WAS REMOVED: no unit is exactly zero" if verdict == "nothing-removed" else f"removal {verdict}"
+def _verdict(proof: dict[str, Any]) -> str:
+    """The verdict of a certificate, and what it rests on; where it rests on nothing, why."""
+    verdict, apart = proof["verdict"], proof["max_rel"]
+    told = "NOTHING WAS REMOVED: no unit is exactly zero" if verdict == "nothing-removed" else f"removal {verdict}"
+    if apart is None:
+        why = "do not depend on the image" if proof["spread"] == 0 else "are not finite"
+        return f"{told} (its answers {why}, so that they prove nothing)"
+    return f"{told} (largest difference {apart:.1e} of the output's spread)"
 
 
 def _levels_in_words(row: Run) -> str:
@@ -238,10 +244,10 @@ def _report(row: Run, as_json: bool, **more: Any) -> None:
     accuracy, macs, speed, proof = (document[k] for k in ("accuracy", "macs_per_image", "speed", "certificate"))
     tuned = accuracy.get("finetuned")
     after = f"compact {accuracy['compact']:.2%}" + (f", fine-tuned {tuned:.2%}" if tuned is not None else "")
+    timed = f"{speed['measured']:.2f} x measured ({speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']}), {speed['promised']:.2f} x promised"
     words = (
         f"{row.id}: test accuracy {accuracy['test']:.2%} ({after}), MACs {macs['compact'] / macs['dense']:.1%} of dense, "
-        f"{_verdict(proof['verdict'])} (largest difference {proof['max_rel']:.1e} of the output's spread), "
-        f"{speed['measured']:.2f} x measured ({speed['low']:.2f}-{speed['high']:.2f}, n = {speed['n']}), {speed['promised']:.2f} x promised"
+        f"{_verdict(proof)}, {timed if macs['compact'] else 'nothing computes any more'}"
     )
     emit(document, as_json, words)
 

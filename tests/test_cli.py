@@ -147,6 +147,15 @@ def test_an_export_is_the_same_kind_of_folder(folder, trained, tmp_path):
     assert copy.about()["state"] == "finished"
 
 
+def test_a_run_in_which_nothing_lives_is_told_without_numbers_that_mean_nothing(folder):
+    settings = ("--set", "epochs=4", "--set", "strength_filter=10")
+    code, out, err = espalier(folder, "run", "digits-lenet", *settings)
+    assert code == 0, err
+    told = " ".join(out.split())
+    assert "MACs 0.0% of dense, removal inconclusive (its answers do not depend on the image, so" in told
+    assert told.endswith("nothing computes any more") and "Traceback" not in err
+
+
 @pytest.mark.parametrize("name", ["out", "run.zip"])
 def test_an_export_that_finds_no_room_names_its_target_and_leaves_nothing(
     folder, trained, tmp_path, name, monkeypatch, capsys

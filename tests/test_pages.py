@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -230,6 +231,18 @@ def test_a_run_that_does_not_exist_is_one_sentence_and_no_traceback(runs):
     assert not at.exception
     shown = page_guarded("live", "nobody")
     assert any("This run is not here; choose one on the left" in e.value for e in shown.error)
+
+
+@pytest.mark.parametrize("name", ["live", "structure", "take_away"])
+def test_a_run_whose_folder_is_gone_is_told_on_its_pages(runs, run_state, name):
+    run = run_state("finished")
+    shutil.move(runs.root / run, runs.root.parent / "elsewhere")
+    at = page_guarded(name, run)
+    said = [e.value for e in at.error]
+    assert not at.exception and len(said) == 1
+    assert said[0].startswith(f"Run {run} must have its folder; ") and said[0].endswith(
+        "or delete the run and train it again"
+    )
 
 
 def test_the_dashboard_draws_with_runs_in_the_sidebar(runs, run_state):

@@ -37,7 +37,7 @@ def page() -> None:
     if run is None or nested_phase(config_of(row, view_of(run))) is None:
         _none(run)
         return
-    view = view_of(run)
+    view = parts.records_of(run)
     parts.header(row, view)
     st.fragment(_watch, run_every=1.0 if is_living(row) else None)(run)
     if not view.epochs:

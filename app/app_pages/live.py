@@ -39,7 +39,7 @@ def page() -> None:
     if run is None:
         parts.invitation("No run yet: the network, its accuracy and what dies appear here as soon as one trains.")
         return
-    row, often = row_of(run), has_short_epochs(view_of(run))
+    row, often = row_of(run), has_short_epochs(parts.records_of(run))
     st.fragment(_pulse, run_every=TICK_S if is_living(row) else None)(run, often)
     if not often:
         st.fragment(_watch)(run)

@@ -42,7 +42,15 @@ def run_or_invitation(what: str) -> tuple[Run | None, RunView] | None:
     if run is None:
         invitation(f"No run yet: {what} appears here as soon as one trains.")
         return None
-    return row_of(run), view_of(run)
+    return row_of(run), records_of(run)
+
+
+def records_of(run: str) -> RunView:
+    """What the run recorded, for a page about it. DamagedFile where its whole folder is gone."""
+    view = view_of(run)
+    if not view.folder.path.is_dir():
+        raise view.folder.lacks("a record")
+    return view
 
 
 def invitation(sentence: str) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -636,3 +637,11 @@ def test_the_run_in_the_address_stands_behind_and_one_of_another_network_does_no
     assert "ghost" not in at.query_params
     alone = page("structure", first, ghost="another")
     assert not any('"ghost"' in b.proto.json for b in alone.get("bidi_component"))
+
+
+def test_a_time_of_a_network_that_computes_nothing_is_not_shown():
+    from app.app_pages import live_figures
+
+    epochs = [{"epoch": 0, "macs": 5}, {"epoch": 1, "macs": 0}]
+    view = SimpleNamespace(epochs=epochs, speeds=[{"epoch": 0, "measured": 1.0}, {"epoch": 1, "measured": 99.0}])
+    assert live_figures._timed(view) == [{"epoch": 0, "measured": 1.0}]

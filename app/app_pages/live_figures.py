@@ -27,8 +27,8 @@ def figures(view: RunView) -> None:
     cards: list[Callable[[RunView], None]] = [_accuracy, _survival if learning else _no_survival]
     cards += [_streams] if parts.selected_site(view) else []
     cards += [_blocks] if blocks else []
-    cards += [_speed] if view.speeds else []
-    words: list[Callable[[RunView], None]] = [_log] if view.speeds else [_no_speed, _log]
+    cards += [_speed] if _timed(view) else []
+    words: list[Callable[[RunView], None]] = [_log] if _timed(view) else [_no_speed, _log]
     rows = [[[card] for card in cards[i : i + 2]] for i in range(0, len(cards), 2)]
     if len(rows[-1]) == 1:
         rows[-1].append(words)
@@ -90,17 +90,25 @@ def _blocks(view: RunView) -> None:
 
 
 def _speed(view: RunView) -> None:
-    frame = pd.DataFrame(view.speeds)[["epoch", "measured", "low", "high", "promised", "n"]]
-    last = view.speeds[-1]
+    frame = pd.DataFrame(_timed(view))[["epoch", "measured", "low", "high", "promised", "n"]]
+    last = _timed(view)[-1]
     where = f"{sentences.plural(last['threads'], 'thread')}, {last['cpu']}, batch {last['batch']}"
     note = f"n = {last['n']} interleaved pairs, {where}. The Speed page says why time and MACs part."
     spec = speed_charts.speed_curve(frame, view.markers())
     parts.chart("Speed if it were cut now", spec, frame.round(3), key="speed", height=280, note=note)
 
 
+def _timed(view: RunView) -> list[dict[str, Any]]:
+    """The speeds of networks that computed something; a time of nothing tells nothing."""
+    left = {epoch["epoch"]: epoch["macs"] for epoch in view.epochs}
+    return [speed for speed in view.speeds if left.get(speed["epoch"], 1) > 0]
+
+
 def _no_speed(view: RunView) -> None:
     """Nothing measured while it trained: what may be done, or what was measured at the end."""
-    if view.result is None:
+    if view.epochs and view.epochs[-1]["macs"] == 0:
+        sentence, note = "Nothing is left to compute.", "A time of nothing would tell nothing."
+    elif view.result is None:
         sentence = "Not measured yet: Measure speed does it at once, without waiting for the end."
         note = "Training pauses for about a second meanwhile, so that neither spoils the other."
     else:

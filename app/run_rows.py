@@ -112,7 +112,7 @@ def _result(row: Run) -> dict[str, str]:
         "parameters left": f"{100 * params['compact'] / params['dense']:.1f} % of {params['dense'] / 1e3:.4g} k",
         "removal": proof["verdict"],
     }
-    if speed:
+    if speed and macs["compact"]:
         said["measured speed"] = f"{speed['measured']:.2f} × (promised {speed['promised']:.2f} ×)"
         said["quartiles"] = f"{speed['low']:.2f}–{speed['high']:.2f}, n = {speed['n']} pairs"
         said["measured on"] = f"{speed['cpu']}, {sentences.plural(speed['threads'], 'thread')}, batch {speed['batch']}"

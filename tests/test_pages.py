@@ -640,8 +640,11 @@ def test_the_run_in_the_address_stands_behind_and_one_of_another_network_does_no
 
 
 def test_a_time_of_a_network_that_computes_nothing_is_not_shown():
-    from app.app_pages import live_figures
+    from app.app_pages import live_figures, run_tiles
 
     epochs = [{"epoch": 0, "macs": 5}, {"epoch": 1, "macs": 0}]
     view = SimpleNamespace(epochs=epochs, speeds=[{"epoch": 0, "measured": 1.0}, {"epoch": 1, "measured": 99.0}])
     assert live_figures._timed(view) == [{"epoch": 0, "measured": 1.0}]
+    speed = {"measured": 99.0, "low": 98.0, "high": 100.0, "n": 9, "batch": 1, "threads": 1, "cpu": "c", "promised": 5.0}
+    assert run_tiles.speed_tile(speed, 0) == ("measured speed", "—", "nothing is left to compute")
+    assert run_tiles.speed_tile(speed, 1)[1] == "99.00 ×"

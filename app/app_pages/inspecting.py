@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import inspect_charts, jobs, sentences, theme
-from app.app_pages import parts
+from app.app_pages import parts, run_tiles
 from app.app_pages.inspecting_bring import Brought, brought
 from app.app_pages.inspecting_cut import BATCH, cut_card
 from app.components.live_chart import plotly_loader
@@ -139,14 +139,8 @@ def _tiles(look: dict[str, Any]) -> list[tuple[str, str, str]]:
             (f"accuracy on {look['dataset']}", sentences.percent(share, 1), accuracy_note(share, look["test_images"]))
         )
     if "speed" in look:
-        tiles.append(speed_tile(look["speed"]))
+        tiles.append(run_tiles.speed_tile(look["speed"], look["compact"]["macs"]))
     return tiles
-
-
-def speed_tile(speed: dict[str, Any]) -> tuple[str, str, str]:
-    """Measured speed with spread and conditions."""
-    spread = f"{speed['low']:.2f}–{speed['high']:.2f}, n = {speed['n']} pairs, batch {speed['batch']}, {sentences.plural(speed['threads'], 'thread')}, {speed['cpu']}"
-    return ("measured speed", f"{speed['measured']:.2f} ×", f"{spread}; promised {speed['promised']:.2f} ×")
 
 
 def _input(look: dict[str, Any]) -> str:

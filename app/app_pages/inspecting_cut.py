@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from app import inspect_charts, jobs, proof_words, sentences, theme
-from app.app_pages import parts
+from app.app_pages import parts, run_tiles
 from app.app_pages.inspecting_bring import Brought
 from app.app_pages.take_forms import FORMS, Form, checked
 from app.asking import BUSY, WAKING
@@ -172,8 +172,7 @@ def _tiles(cut: dict[str, Any]) -> list[tuple[str, str, str]]:
             )
         )
     if "speed" in cut:
-        speed = cut["speed"]
-        tiles.append(("measured speed", f"{speed['measured']:.2f} ×", f"{speed['low']:.2f}–{speed['high']:.2f}, n = {speed['n']} pairs, batch {speed['batch']}, {sentences.plural(speed['threads'], 'thread')}, {speed['cpu']}; promised {speed['promised']:.2f} ×"))  # fmt: skip
+        tiles.append(run_tiles.speed_tile(cut["speed"], macs["compact"]))
     return tiles
 
 

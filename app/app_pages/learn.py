@@ -58,7 +58,7 @@ def page() -> None:
 
 def _overview(problem: str = "") -> None:
     """All lessons, as cards, links or a sheet."""
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left, right = st.columns([5, 4], vertical_alignment="bottom")
     with left:
         st.title("Learn", anchor=False)
         st.caption(

@@ -12,6 +12,7 @@ from app.runs import RunView, final_accuracy
 from core.runs.tables import OVER, Run
 
 Tile = tuple[str, str, str]  # what, how much, under what conditions
+NOTHING_TO_TIME: Tile = ("measured speed", "—", "nothing is left to compute")
 
 
 def tiles(view: RunView, row: Run | None) -> list[Tile]:
@@ -54,12 +55,20 @@ def _macs(view: RunView, last: pd.Series) -> Tile:
     return ("MACs left", sentences.amount(left), f"{share} of {sentences.amount(view.layout['macs'])}, {how}")
 
 
+def speed_tile(speed: dict[str, Any], macs: int) -> Tile:
+    """Measured speed of a network of so many `macs`, with spread and conditions."""
+    if macs == 0:
+        return NOTHING_TO_TIME
+    spread = f"{speed['low']:.2f}–{speed['high']:.2f}, n = {speed['n']} pairs, batch {speed['batch']}, {sentences.plural(speed['threads'], 'thread')}, {speed['cpu']}"
+    return ("measured speed", f"{speed['measured']:.2f} ×", f"{spread}; promised {speed['promised']:.2f} ×")
+
+
 def _speed(view: RunView, levels: list[dict[str, Any]]) -> Tile:
     """Of a nested run that of the core, as the full level is the whole network."""
     core = levels[0]["speed"] if levels else None
     speed = core or view.measured()
     if proof_words.is_empty(view.result):
-        return ("measured speed", "—", "nothing is left to compute")
+        return NOTHING_TO_TIME
     if not speed:
         return ("measured speed", "—", "not measured yet")
     spread = f"{speed['low']:.2f}–{speed['high']:.2f}, n = {speed['n']}"

@@ -15,7 +15,7 @@ import torch
 from core.config import RunConfig
 from core.errors import BadInput
 from core.latency import processor
-from core.machine import cores, threads
+from core.machine import cores, keep_memory, threads
 
 SMALL_LAYER_MACS = (
     4e7  # of a layer, in a step: below this it is bound by overhead, and bfloat16's conversions only cost
@@ -48,10 +48,11 @@ def fixed(config: RunConfig, macs_per_image: float, layers: int = 1) -> RunConfi
 
 
 def prepare_process(config: RunConfig) -> None:
-    """Set threads, flush subnormal numbers (sparse training makes many; each costs 10-30 normal ones) and fix algorithms.
+    """Keep memory, set threads, flush subnormal numbers (sparse training makes many; each costs 10-30 normal ones) and fix algorithms.
 
     Where the run asks for it, an operation without a repeatable algorithm on the GPU raises an error that names it. Call before the first tensor operation: worker threads inherit the flushing mode from the thread that starts them.
     """
+    keep_memory()
     torch.set_flush_denormal(True)
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.benchmark = False
@@ -66,5 +67,5 @@ def described(config: RunConfig) -> dict[str, Any]:
     return {
         "cpu": processor(), "cores": cores(), "threads": config.threads,
         "device": torch.cuda.get_device_name() if cuda else "cpu", "precision": config.precision,
-        "deterministic": config.deterministic or not cuda, "subnormals": "flushed", "torch": torch.__version__, "python": platform.python_version(), "system": platform.system(),
+        "deterministic": config.deterministic or not cuda, "subnormals": "flushed", "memory": "kept" if keep_memory() else "given back", "torch": torch.__version__, "python": platform.python_version(), "system": platform.system(),
     }  # fmt: skip

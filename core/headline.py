@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from core import latency, table4
 from core.headline_forms import LoweredCsr, Product, SideBySide, csr
-from core.machine import cores
+from core.machine import cores, keep_memory
 from core.networks.caffenet import CaffeNet
 from core.structure import apply, plan_zeros
 
@@ -185,5 +185,5 @@ def about() -> dict[str, Any]:
         "name": table4.NAME, "title": "AlexNet at the sparsities of SSL's table 4: measured speed beside the paper's",
         "source": table4.SOURCE, "config": {"seed": SEED, "network": "caffenet", "image": 227, "weights": "random", "positions": "drawn"},
         "versions": {"torch": torch.__version__, "python": platform.python_version()}, "cpu": latency.processor(), "cores": cores(),
-        "subnormals": "flushed", "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "subnormals": "flushed", "memory_kept": keep_memory(), "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip

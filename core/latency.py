@@ -23,6 +23,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from core.config import Frozen
+from core.machine import keep_memory
 
 _LOCK = Path(tempfile.gettempdir()) / f"espalier-measuring-{os.getuid() if hasattr(os, 'getuid') else 'user'}.lock"
 _FLAG = _LOCK.with_suffix(".flag")
@@ -44,7 +45,10 @@ class LayerSpeed(Frozen):
 
 
 class Speed(Frozen):
-    """How much faster the compact network is: ratio of times (dense / compact), median with quartiles over `n` pairs."""
+    """How much faster the compact network is: ratio of times (dense / compact), median with quartiles over `n` pairs.
+
+    `memory_kept`: freed memory stayed with the process (`machine.keep_memory`); else both times hold the kernel's for new pages.
+    """
 
     measured: float
     promised: float
@@ -58,6 +62,7 @@ class Speed(Frozen):
     device: str
     batch: int
     precision: str = "float32"
+    memory_kept: bool = False
     layers: tuple[LayerSpeed, ...] = ()
 
 
@@ -73,7 +78,8 @@ def processor() -> str:
 
 @contextmanager
 def quiet_machine() -> Iterator[None]:
-    """Hold the machine-wide measuring lock; training workers wait at their next step until it is released."""
+    """Hold the machine-wide measuring lock; training workers wait at their next step until it is released. Memory is kept from then on."""
+    keep_memory()
     with FileLock(_LOCK):
         _FLAG.touch()
         try:
@@ -125,7 +131,7 @@ def measure(
     return Speed(
         measured=middle, promised=promised, low=low, high=high, n=len(ratios), dense_ms=float(typical[0]),
         compact_ms=float(typical[1]), threads=torch.get_num_threads(), cpu=processor(), device=_device_name(batch),
-        batch=len(batch), precision=str(batch.dtype).removeprefix("torch."), layers=layers,
+        batch=len(batch), precision=str(batch.dtype).removeprefix("torch."), memory_kept=keep_memory(), layers=layers,
     )  # fmt: skip
 
 

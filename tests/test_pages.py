@@ -645,6 +645,15 @@ def test_a_time_of_a_network_that_computes_nothing_is_not_shown():
     epochs = [{"epoch": 0, "macs": 5}, {"epoch": 1, "macs": 0}]
     view = SimpleNamespace(epochs=epochs, speeds=[{"epoch": 0, "measured": 1.0}, {"epoch": 1, "measured": 99.0}])
     assert live_figures._timed(view) == [{"epoch": 0, "measured": 1.0}]
-    speed = {"measured": 99.0, "low": 98.0, "high": 100.0, "n": 9, "batch": 1, "threads": 1, "cpu": "c", "promised": 5.0}
+    speed = {
+        "measured": 99.0,
+        "low": 98.0,
+        "high": 100.0,
+        "n": 9,
+        "batch": 1,
+        "threads": 1,
+        "cpu": "c",
+        "promised": 5.0,
+    }
     assert run_tiles.speed_tile(speed, 0) == ("measured speed", "—", "nothing is left to compute")
     assert run_tiles.speed_tile(speed, 1)[1] == "99.00 ×"

@@ -117,7 +117,7 @@ def _conditions(what: str, document: dict[str, Any], timed: str) -> str:
     return (
         f"{what}: {document['cpu']}, {sentences.plural(one['threads'], 'thread')} (at equal sparsity 1), {one['precision']}, "
         f"{sentences.plural(one['batch'], 'image')}, n = {one['n']} pairs, {spread}, torch {document['versions']['torch']}, "
-        f"subnormals flushed, {document['date'][:10]}."
+        f"subnormals flushed,{' memory kept,' if document.get('memory_kept') else ''} {document['date'][:10]}."
     )
 
 

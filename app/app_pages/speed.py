@@ -56,7 +56,7 @@ def _measured(run: str) -> None:
                 ("promised by MACs", f"{result['promised']:.2f} ×", "if time followed arithmetic"),
                 ("dense", sentences.milliseconds(result["dense_ms"]), f"median for a batch of {result['batch']}"),
                 ("compact", sentences.milliseconds(result["compact_ms"]), f"median for a batch of {result['batch']}"),
-                ("conditions", sentences.plural(result["threads"], "thread"), f"{result['cpu']} · {result['device']} · {result['precision']} · subnormals flushed"),
+                ("conditions", sentences.plural(result["threads"], "thread"), f"{result['cpu']} · {result['device']} · {result['precision']} · subnormals flushed{' · memory kept' if result.get('memory_kept') else ''}"),
             ])  # fmt: skip
             st.caption(_why(result))
     if result and result.get("layers"):

@@ -77,7 +77,7 @@ def levels_of(
         })  # fmt: skip
     return {
         "levels": rows,
-        "consensus": agreed(nested, views, learn),
+        "consensus": consensus.agreed(nested, views, learned=learn),
         "subset_holds": {f"{j} in {k}": holds for (j, k), holds in nested.subset_holds().items()},
         "bytes": {"nested": size(network), "separate": sum(row["bytes"] for row in rows)},
         "bands": bands(nested), "families": by_family(nested, views),
@@ -90,16 +90,6 @@ def accuracies(nested: Nested, level: int, left: nn.Module, views: Sequence[View
     if not views[level].shares_classes and level in consensus.askable(nested, views):
         found["extra"] = consensus.accuracy_of(nested, views, level)
     return found
-
-
-def agreed(nested: Nested, views: Sequence[View], learn: bool) -> dict[str, float | None]:
-    """Test accuracy of all levels together."""
-    if len(consensus.askable(nested, views)) < 2:
-        return {"average": None, "learned": None}
-    learned = None
-    if learn:
-        learned = consensus.learned_accuracy(consensus.learn(nested, views), nested, views)
-    return {"average": consensus.average_accuracy(nested, views), "learned": learned}
 
 
 def level_of(

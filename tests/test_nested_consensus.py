@@ -59,7 +59,10 @@ def test_the_average_is_that_of_class_probabilities(asked):
     scores, labels = told["test"]
     assert consensus.askable(nested, views) == [0, 1, 2]
     right = (softmax(scores).mean(0).argmax(1) == labels).mean()
-    assert consensus.average_accuracy(nested, views) == pytest.approx(right, abs=1e-9)
+    assert consensus.agreed(nested, views, learned=False) == {
+        "average": pytest.approx(right, abs=1e-9),
+        "learned": None,
+    }
     for level in range(3):
         assert consensus.accuracy_of(nested, views, level) == pytest.approx(
             (scores[level].argmax(1) == labels).mean(), abs=1e-9
@@ -96,7 +99,9 @@ def test_the_learned_layer_is_softmax_regression_from_the_average_with_the_decay
     assert held[learned.decay][0] == max(right for right, _ in held.values())
     flat = held[learned.decay][1]
     right = ((rows["test"][0] @ flat[:300].reshape(10, 30).T + flat[300:]).argmax(1) == rows["test"][1]).mean()
-    assert consensus.learned_accuracy(learned, nested, views) == pytest.approx(right, abs=0.006), "two images of 360"
+    assert consensus.agreed(nested, views, learned=True)["learned"] == pytest.approx(right, abs=0.006), (
+        "two images of 360"
+    )
 
 
 def test_soft_targets_are_those_of_hinton_et_al():

@@ -117,10 +117,7 @@ def family() -> dict[str, Any]:
     return {
         "network": settings().network, "epochs": EPOCHS, "seed": settings().seed, "images": len(dataset.test),
         "widths": [level.width for level in LEVELS], "levels": rows, "bands": bands(nested), "grids": grids(nested), **rule(nested),
-        "consensus": {
-            "average": consensus.average_accuracy(nested, views),
-            "learned": consensus.learned_accuracy(consensus.learn(nested, views), nested, views),
-        },
+        "consensus": consensus.agreed(nested, views, learned=True),
         "parted": core_differs(nested, views, dataset), "answers": [answers(index) for index in shown],
         "four": four(),
     }  # fmt: skip

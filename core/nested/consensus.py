@@ -65,12 +65,24 @@ def accuracy_of(nested: Nested, views: Sequence[View], level: int) -> float:
     return right / len(dataset.test)
 
 
-def average_accuracy(nested: Nested, views: Sequence[View]) -> float:
-    """Test accuracy of the mean of the levels' class probabilities, 0-1."""
-    dataset, right = views[-1].dataset, 0
-    for told, labels in asked(nested, views, dataset.test, dataset):
-        right += int((told.softmax(2).mean(0).argmax(1) == labels).sum())
-    return right / len(dataset.test)
+def agreed(nested: Nested, views: Sequence[View], *, learned: bool) -> dict[str, float | None]:
+    """Test accuracy (0-1) of the levels together, `average` of their class probabilities and, where asked for, `learned`; null where
+    fewer than two can be asked. Every test image is asked once."""
+    if len(askable(nested, views)) < 2:
+        return {"average": None, "learned": None}
+    dataset = views[-1].dataset
+    told, labels = gathered(nested, views, dataset.test, dataset)
+    each = told.unflatten(1, (-1, dataset.num_classes))
+    found: dict[str, float | None] = {"average": right_of(each.softmax(2).mean(1), labels), "learned": None}
+    if learned:
+        with torch.no_grad():
+            found["learned"] = right_of(learn(nested, views).layer(told), labels)
+    return found
+
+
+def right_of(scores: Tensor, labels: Tensor) -> float:
+    """The fraction of rows whose largest score is at the label, 0-1."""
+    return int((scores.argmax(1) == labels).sum()) / len(labels)
 
 
 def learn(nested: Nested, views: Sequence[View]) -> Learned:
@@ -82,19 +94,11 @@ def learn(nested: Nested, views: Sequence[View]) -> Learned:
     for decay in DECAYS:
         layer = fitted(seen, labels, dataset.num_classes, decay)
         with torch.no_grad():
-            right = float((layer(held).argmax(1) == wanted).double().mean())
+            right = right_of(layer(held), wanted)
         if right > best:
             best, found = right, Learned(layer, decay)
     assert found is not None
     return found
-
-
-def learned_accuracy(learned: Learned, nested: Nested, views: Sequence[View]) -> float:
-    """Test accuracy of the learned layer, 0-1."""
-    dataset = views[-1].dataset
-    told, labels = gathered(nested, views, dataset.test, dataset)
-    with torch.no_grad():
-        return float((learned.layer(told).argmax(1) == labels).double().mean())
 
 
 def gathered(nested: Nested, views: Sequence[View], split: Split, dataset: Dataset) -> tuple[Tensor, Tensor]:

@@ -114,7 +114,7 @@ def _points_of(rows: list[Run], paths: Counter[str], tried: Mapping[str, int]) -
         "method": _look(role, config), "level": alone, **about, "comparable": all(r["macs_per_image"]["compact"] > 0 for r in results), "counted": counted,
         **_spans("accuracy", [final_accuracy(r["accuracy"]) for r in results]),
         **_spans("macs", [_left(r["conv_macs" if counted == "conv_macs" else "macs_per_image"]) for r in results]), **_spans("params", [_left(r["params"]) for r in results]),
-        **_speeds([r.get("speed") for r in results]),
+        **_speeds([r.get("speed") if r["macs_per_image"]["compact"] else None for r in results]),
         "certificate": sentences.listing(sorted({r["certificate"]["verdict"] for r in results})),
     }]  # fmt: skip
 

@@ -34,7 +34,12 @@ def sentence(frame: pd.DataFrame, cost: str = "macs") -> str:
     ours = frame[(frame["source"] != "paper") & frame["comparable"].astype(bool)].dropna(subset=[cost, "accuracy"])
     ours = ours[~ours.apply(_removed_nothing, axis=1)] if len(ours) else ours
     if ours.empty:
-        return "No finished run to compare yet."
+        only_papers = (frame["source"] == "paper").all()
+        return (
+            "No finished run to compare yet."
+            if only_papers
+            else "No run here removed something and still tells images apart: nothing to compare yet."
+        )
     price = ours[cost] * (-1 if cost == "times" else 1)
     rows = ours.assign(price=price).to_dict("records")
     best, small = best_and_cheapest(rows)

@@ -42,3 +42,22 @@ def test_the_table_has_a_line_a_point_and_control():
     frame = control_charts.controls_frame(ROWS)
     assert list(frame["control"]) == [DENSE, SCRATCH, DENSE] and list(frame["pairs"]) == [3, 3, 1]
     assert frame["standard deviation"].isna().tolist() == [False, False, True]
+
+
+def test_a_tables_own_controls_stand_behind_those_of_every_table_each_with_a_look_of_its_own():
+    own = {
+        "random masks": (0.03, 0.001, 3),
+        DENSE: (-0.01, 0.001, 3),
+        "baseline": (0.02, 0.001, 3),
+        "ResNet-32": (0.0, 0.001, 3),
+    }
+    spec = control_charts.control_chart([Standing("t", "level 0", 3, "", own)])
+    marks = go.Figure({"data": spec["data"], "layout": spec["layout"]}).data
+    names = ["dense, trained equally long", "ResNet-32", "the baseline, trained shorter", "random masks"]
+    assert [mark.name for mark in marks] == [f"against {name}" for name in names]
+    assert len({(mark.marker.color, mark.marker.symbol) for mark in marks}) == 4
+    heights = [mark.y[0] for mark in marks]
+    assert heights == sorted(heights) and heights[0] > -0.5 and heights[-1] < 0.5, "none lies in a neighbour's row"
+    assert control_charts.controls_sentence([Standing("t", "level 0", 3, "", own)]).endswith(
+        "Against random masks: 1 better."
+    )

@@ -335,7 +335,10 @@ def test_the_same_seed_again_is_no_other_sample(runs):
 def test_a_network_that_computes_nothing_is_no_bargain(runs):
     row = runs.get(run_in(runs, "finished"))
     row.result = row.result | {"macs_per_image": row.result["macs_per_image"] | {"compact": 0}}
-    assert not tradeoff_points.own_points([row])["comparable"].any()
+    table = tradeoff_points.own_points([row])
+    assert not table["comparable"].any() and "times" not in table
+    assert tradeoff_words.sentence(table).startswith("No run here removed something and still tells images apart")
+    assert tradeoff_words.sentence(table.assign(source="paper")) == "No finished run to compare yet."
     assert proof_words.is_empty(row.result) and not proof_words.is_empty(None)
 
 

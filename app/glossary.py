@@ -37,6 +37,7 @@ TERMS = {
     "MAC": "Multiply-accumulate: one multiplication and one addition, the unit of a network's arithmetic. Some papers count it as two FLOPs.",
     "mask": "A pattern of zeros and ones that switches weights or filters off without removing them.",
     "measured speed": "Times as fast as the dense network on this machine: the median of paired timings.",
+    "memory kept": "What one pass frees stays with the program for the next. Else the system hands out new pages each time, and the clock counts that work too.",
     "mutual information": "How much knowing one of two things tells about the other. Normalised, it is 0 for unrelated filters and 1 where one filter tells the other.",
     "NestedNet": "Several networks in one, each contained in the next, trained together (Kim, Ahn and Oh, CVPR 2018).",
     "neuron": "A unit of a linear layer, or a channel seen as one.",

@@ -33,7 +33,7 @@ def page() -> None:
         st.fragment(_measured, run_every=1.0 if waiting else None)(view.name)
         sweeps(view.name)
     headline()
-    glossary_row("MAC", "measured speed", "promised speed", "quartile", "batch", "compact", "CSR")
+    glossary_row("MAC", "measured speed", "promised speed", "quartile", "batch", "memory kept", "compact", "CSR")
 
 
 @guarded

@@ -277,6 +277,13 @@ class Phase(Frozen):
         "A step trains the core, the full level and one level between, drawn.",
         source=US_PAPER,
     )
+    lr_times_levels: bool = setting(
+        False,
+        "Rate times levels",
+        "A step takes the mean of the levels' losses (equation 5), so that what one of n levels has alone gets a n-th of its own gradient: "
+        "the learning rate, that of one network, is taken n times.",
+        source=NESTED_PAPER,
+    )
     alone: int | None = setting(
         None, "Level alone", "Trains this one level and no other: the control that a nested level is compared with."
     )
@@ -377,6 +384,14 @@ class Phase(Frozen):
     def strength(self, kind: str) -> float:
         """The strength of a kind."""
         return float(getattr(self, f"strength_{kind}"))
+
+    @property
+    def rate(self) -> float:
+        """The learning rate at the phase's height: `lr`, or as often as a step trains levels, where it is taken so."""
+        if not self.lr_times_levels or self.alone is not None:
+            return self.lr
+        trained = min(3, len(self.levels)) if self.sandwich else len(self.levels)
+        return self.lr * max(1, trained)
 
     @field_validator("lr_drops")
     @classmethod

@@ -365,7 +365,7 @@ def test_what_the_paper_finds_is_said_to_hold_or_not(ours, begins):
 
 @pytest.mark.parametrize(
     ("difference", "says"),
-    [((0.01, 0.003, 3), "▲ +1.00 ± 0.30"), ((-0.01, 0.003, 3), "▼ -1.00 ± 0.30"), ((-0.00001, 0.01, 3), "≈ +0.00 ± 1.00"), ((0.0057, None, 1), "+0.57"), (None, "")],
+    [((0.01, 0.003, 3), "▲ +1.00 ± 0.30"), ((-0.01, 0.003, 3), "▼ −1.00 ± 0.30"), ((-0.00001, 0.01, 3), "≈ +0.00 ± 1.00"), ((0.0057, None, 1), "+0.57"), (None, "")],
 )  # fmt: skip
 def test_a_glance_marks_what_is_beyond_the_spread_and_nothing_of_one_seed(difference, says):
     assert glance.cell(difference) == says
@@ -382,7 +382,7 @@ def test_a_glance_has_a_row_for_each_point_that_has_a_control(monkeypatch):
     assert (row.table, row.point, row.n, row.left) == ("Its title", "point", 2, "40.0 % of MACs")
     assert row.against[DENSE] == pytest.approx((-0.04, np.std([0.05, 0.03], ddof=1), 2))
     said = glance.table_of_all()
-    assert "| Its title | point | 2 | 40.0 % of MACs | ≈ -4.00 ± 1.41 |" in said and "scratch control" not in said
+    assert "| Its title | point | 2 | 40.0 % of MACs | ≈ −4.00 ± 1.41 |" in said and "scratch control" not in said
     masked = {name: row | {"macs_per_image": {"dense": 10, "compact": 10}} for name, row in a.items()}
     monkeypatch.setattr(glance, "recorded", lambda table: masked | b)
     assert glance.glance()[0].left == "25.0 % of weights"

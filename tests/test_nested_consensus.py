@@ -17,6 +17,7 @@ from core.nested import consensus, extract
 from core.nested.knowledge import views_of
 from core.objective import with_soft_targets
 from core.phases import Phase
+from core.schedules import lr_at
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +176,30 @@ def test_a_sandwich_trains_the_ends_and_one_level_between_which_weigh_among_them
     )
     bias = method.nested.shared()["fc2.bias"]
     assert torch.allclose(bias.grad, torch.autograd.grad(loss, bias)[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("sandwich", [False, True])
+def test_the_rate_times_levels_moves_what_one_level_has_alone_as_its_network_alone_would(sandwich):
+    """One step of SGD in float64, against that of the plain loss at the rate of one network; a level trained alone keeps that rate."""
+    levels = [{key: v for key, v in level.items() if key != "weight"} for level in LEVELS]
+    settings = phase(*levels, sandwich=sandwich, lr_times_levels=True, lr_schedule="cosine")
+    full, images = network("lenet")
+    method = start(settings, full, 0.0, 0.0, views=views_of(settings.levels, load("digits")))
+    full.double()
+    rows, images, labels = (
+        slice(38, 50),
+        images.double(),
+        torch.arange(8),
+    )  # filters of conv2 that the full level has alone
+    alone = torch.autograd.grad(F.cross_entropy(full(images), labels), full.conv2.weight)[0][rows]
+    method.backward_(loss_of, images, labels)
+    for progress in (0, 0.4):
+        one = lr_at(settings.model_copy(update={"lr_times_levels": False}), progress)
+        assert torch.allclose(
+            lr_at(settings, progress) * full.conv2.weight.grad[rows], one * alone, rtol=1e-9, atol=1e-15
+        )
+    assert settings.rate == settings.lr * (3 if sandwich else 4)
+    assert settings.model_copy(update={"alone": 0}).rate == settings.lr
 
 
 def test_a_sandwich_with_distillation_goes_on_with_the_same_draws(tmp_path):

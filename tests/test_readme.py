@@ -17,6 +17,7 @@ import bench_time_to
 import bench_training
 import pytest
 
+from app.lessons import LESSONS
 from core import presets
 from core.cli import app
 from core.evidence.counting import recorded, summary
@@ -95,6 +96,11 @@ for name in sys.argv[2:]:
 def test_every_preset_it_names_exists():
     named = set(re.findall(r"python -m core (?:run|submit) ([a-z0-9-]+)", README))
     assert named <= {p.name for p in presets.PRESETS}
+
+
+def test_it_lists_every_lesson_in_order():
+    told = re.findall(r"^\| (\d \D.+?) \|", README.split("## Learn")[1].split("\n## ")[0], re.M)
+    assert told == [f"{number} {lesson.title}" for number, lesson in enumerate(LESSONS, 1)]
 
 
 def test_the_set_up_commands_stand_on_lines_of_their_own():

@@ -46,6 +46,7 @@ OF_METHOD = {
         "masks",
         "distill",
         "sandwich",
+        "lr_times_levels",
     ),
     "dense": ("freeze", "ema"),
 }

@@ -141,6 +141,11 @@ def judged(difference: Difference) -> int | None:
     return 0 if abs(mean) <= half_width(deviation, n) else 1 if mean > 0 else -1
 
 
+def signed(points: float) -> str:
+    """Points of a difference with their sign, a minus and not a hyphen: `+0.57`, `−0.28`, `+0.00`."""
+    return f"{round(points, 2) + 0.0:+.2f}".replace("-", "−")
+
+
 def spread(values: Sequence[float]) -> tuple[float, float | None] | Any:
     """(mean, sample standard deviation); the second None of one value; None of none."""
     if not values:

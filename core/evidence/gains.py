@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.evidence.counting import Difference, judged, recorded, summary
+from core.evidence.counting import Difference, judged, recorded, signed, summary
 from core.evidence.wanted import Table
 from core.papers import Point, points
 
@@ -74,7 +74,7 @@ def _pair(one: Gain) -> str:
     """`level 0 against level alone, +0.57 ± 0.10 points (there +0.30)`."""
     mean, deviation, _ = one.ours
     spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
-    return f"{one.label} against {one.against}, {100 * mean:+.2f}{spread} points (there {100 * (one.paper or 0):+.2f})"
+    return f"{one.label} against {one.against}, {signed(100 * mean)}{spread} points (there {signed(100 * (one.paper or 0))})"
 
 
 def printed(place: str, point: str) -> Point:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from core.evidence.counting import CONSENSUS, Difference, judged, recorded, summary
+from core.evidence.counting import CONSENSUS, Difference, judged, recorded, signed, summary
 from core.evidence.tables import TABLES
 from core.evidence.wanted import ALONE, DENSE, METHOD, SCRATCH, SHUFFLED, Table
 
@@ -62,9 +62,7 @@ def cell(difference: Difference | None) -> str:
         return ""
     mean, deviation, _ = difference
     mark = judged(difference)
-    return f"{MARKS[mark]}{round(100 * mean, 2) + 0.0:+.2f}" + (
-        "" if deviation is None else f" ± {100 * deviation:.2f}"
-    )
+    return f"{MARKS[mark]}{signed(100 * mean)}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")
 
 
 def cells(rows: Sequence[Standing]) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.evidence.counting import Row, epochs_of, recorded, summary
+from core.evidence.counting import Row, epochs_of, recorded, signed, summary
 from core.evidence.findings import findings, paper_beside, quoted
 from core.evidence.glance import table_of_all
 from core.evidence.tables import TABLES
@@ -77,7 +77,7 @@ def _points(value: tuple[float, float | None, int] | None, error: bool) -> str:
         return ""
     sign = -1 if error else 1
     more = "" if value[1] is None else f" ± {100 * value[1]:.2f}"
-    return f"{100 * sign * value[0]:+.2f}{more}"
+    return f"{signed(100 * sign * value[0])}{more}"
 
 
 def _times(value: tuple[float, float | None] | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from app import sentences
 from app.components.figure_parts import GHOST, LEAF, PAPER, SOFT, Spec, base_layout, figure, rule, titled_axis
 from app.control_charts import interval
-from core.evidence.counting import judged
+from core.evidence.counting import judged, signed
 from core.evidence.gains import FULL, Gain
 
 AGAINST = {
@@ -58,7 +58,7 @@ def gains_sentence(gains: Sequence[Gain]) -> str:
     marks = [judged(one.ours) for one in gains]
     single = sum(one.ours[1] is None for one in gains)
     if single == len(gains):
-        told = [f"{_name(one)} {one.ours[0]:+.2f} points" for one in gains]
+        told = [f"{_name(one)} {signed(100 * one.ours[0])} points" for one in gains]
         return f"{sentences.listing(told, at_most=4)}; each of one seed."
     words = f"Of {len(gains)} differences {marks.count(1)} are clear gains and {marks.count(-1)} clear losses (95 % interval of the mean of the pairs)."
     return f"{words} {single} of one seed." if single else words

@@ -114,6 +114,8 @@ def test_gains_are_a_row_each_with_the_papers_hollow_beside():
     )
     assert theirs.x == (0.3, -1.0) and theirs.y == (0, 2) and theirs.marker.symbol == "diamond-open"
     assert spec["alt"] == "Of 3 differences 1 are clear gains and 0 clear losses (95 % interval of the mean of the pairs). 1 of one seed."  # fmt: skip
+    single = gain_charts.gain_chart([made((0.0057, None, 1)), made((-0.012, None, 1), label="level 1")])
+    assert single["alt"] == "Level 0 − alone +0.57 points and Level 1 − alone −1.20 points; each of one seed."
 
 
 def test_differences_of_a_table_stand_beside_the_papers_between_the_same_two(monkeypatch):

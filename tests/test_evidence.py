@@ -124,7 +124,8 @@ def test_differences_are_paired_by_seed_and_spreads_are_sample_deviations():
 
 def test_levels_stand_beside_what_trained_alone():
     levels = [
-        {"level": k, "accuracy": {"test": 0.5 + k / 10}, "macs": 10 * (k + 1), "density": (k + 1) / 2, "params": 30 + k, "certificate": {"verdict": "exact", "max_rel": 0.0}}
+        {"level": k, "accuracy": {"test": 0.5 + k / 10}, "macs": 10 * (k + 1), "density": (k + 1) / 2, "params": 30 + k, "certificate": {"verdict": "exact", "max_rel": 0.0},
+         "speed": None if k else {"measured": 1.5}}
         for k in range(2)
     ]  # fmt: skip
     joint = Wanted("j.0", "point", config(0))
@@ -135,6 +136,9 @@ def test_levels_stand_beside_what_trained_alone():
         ("level 0", METHOD), ("level 0", "level alone"), ("level 1", METHOD), ("consensus, average", METHOD),
     ]  # fmt: skip
     assert lines[1]["difference"][0] == pytest.approx(-0.05) and lines[0]["macs"][0] == 0.5
+    assert lines[0]["speed"] == (1.5, None) and lines[2]["speed"] is None, (
+        "the full level is what others are timed against"
+    )
     assert lines[0]["params"][0] == 30 / 31, "norms and heads of its own are counted"
     masked = {"j.0": both["j.0"] | {"levels": [level | {"params": 31} for level in levels]}}
     assert counting.summary(Table("t", "", "", (joint,)), masked)[0]["params"][0] == 0.5, (

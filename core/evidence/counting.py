@@ -31,6 +31,7 @@ def outcomes(wanted: Wanted, row: Row) -> list[dict[str, Any]]:
             {
                 "label": f"level {one['level']}", "accuracy": one["accuracy"]["test"], "macs": one["macs"] / full["macs"],
                 "params": _kept(one, full), "verdict": one["certificate"]["verdict"], "max_rel": one["certificate"]["max_rel"],
+                "speed": (one.get("speed") or {}).get("measured"),
             }
             for one in row["levels"]
         ]  # fmt: skip

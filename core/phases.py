@@ -280,7 +280,7 @@ class Phase(Frozen):
     lr_times_levels: bool = setting(
         False,
         "Rate times levels",
-        "A step takes the mean of the levels' losses (equation 5), so that what one of n levels has alone gets a n-th of its own gradient: "
+        "A step takes the mean of the levels' losses (equation 5), so that what one of n levels has alone gets an n-th of its own gradient: "
         "the learning rate, that of one network, is taken n times.",
         source=NESTED_PAPER,
     )

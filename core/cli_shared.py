@@ -19,6 +19,7 @@ from core.runs.store import Store
 from core.runs.tables import Run
 
 say = Console(stderr=True, highlight=False)
+UNBROKEN = 1000  # columns: no line of an answer is longer
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or an unambiguous beginning of it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
@@ -38,11 +39,12 @@ def fail(sentence: str, status: int) -> NoReturn:
 
 
 def emit(document: dict[str, Any], as_json: bool, words: Any = None) -> None:
-    """Print the answer of a command: the document, or words for people."""
+    """Print the answer of a command: the document, or words for people; into a file or a pipe in lines as long as they are."""
     if as_json:
         print(json.dumps(_finite(document), allow_nan=False))
     else:
-        Console().print(words if words is not None else json.dumps(document, indent=1))
+        told = sys.stdout.isatty() or "COLUMNS" in os.environ
+        Console(width=None if told else UNBROKEN).print(words if words is not None else json.dumps(document, indent=1))
 
 
 def _finite(value: Any) -> Any:

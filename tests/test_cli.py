@@ -11,6 +11,7 @@ from made_up import files_of_at_most
 
 from core import cli
 from core.errors import WrongMoment
+from core.presets import PRESETS
 from core.runs.store import Store
 from core.runs.tables import Run
 
@@ -234,6 +235,16 @@ def test_presets_list_the_default_first(folder):
         "dataset",
         "minutes",
     }
+
+
+def test_into_a_pipe_no_name_is_broken_or_cut(folder, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    told = espalier(folder, "presets")[1]
+    for preset in PRESETS:
+        (line,) = (line for line in told.splitlines() if f" {preset.name} " in line)
+        assert preset.title in line
+    monkeypatch.setenv("COLUMNS", "60")
+    assert max(map(len, espalier(folder, "presets")[1].splitlines())) <= 60, "whoever names a width gets it"
 
 
 def test_a_failed_run_exits_1(folder):

@@ -96,13 +96,13 @@ def bare(config: RunConfig, name: str) -> RunConfig:
 
 
 def with_level_controls(
-    stem: str, point: str, config: RunConfig, *, student: bool = False, dense: str = ""
+    stem: str, point: str, config: RunConfig, tried: int = 1, *, student: bool = False, dense: str = ""
 ) -> Iterator[Wanted]:
     """A nested run and what its levels are compared with, of one seed: every level alone (the dense network is the full one alone),
     random masks or L1-norm filters, and a student of the core's shape. `dense`: the stem of a dense row that several tables share."""
     seed, levels = config.seed, config.phases[-1].levels
     whole = f"{dense or stem}.dense.{seed}"
-    yield Wanted(f"{stem}.{seed}", point, config)
+    yield Wanted(f"{stem}.{seed}", point, config, tried=tried)
     yield Wanted(whole, point, bare(config, dense) if dense else dense_control(config), DENSE, len(levels) - 1)
     for level in range(len(levels) - 1):
         yield Wanted(f"{stem}.alone{level}.{seed}", point, level_control(config, level), ALONE, level)

@@ -110,6 +110,7 @@ SSS_RESNET = Table(
     "sss-resnet20", "SSS on CIFAR-10: ResNet-20, blocks and filters",
     "What does one pass keep, against its shape from scratch, and against other ways to a small network?",
     (*controlled("sss-resnet20", "SSS", one_pass(ONE_PASS), tried=2), *others()), paper={"SSS": "SSS"}, differs={"SSS": "blocks alone"},
+    chosen="on validation images, ISTA's strength by what it left,",
     note="APG, ISTA and the subgradient have SSS's strengths. The standard APG's momentum grows towards 1, so that it pulls harder; ISTA has no momentum, so that at the same strength a step of it pulls a factor 1 / (1 - mu) = ten times less; at ten times the "
     "strength it took every residual block within nine epochs, hence three times. Few exact zeros of l1 on single weights outlast the "
     "noise of small batches as the rate falls (0.3 % at the end of a run of three epochs), so that the smaller half of the weights is cut after it.",

@@ -155,6 +155,10 @@ def test_a_run_in_which_nothing_lives_is_told_without_numbers_that_mean_nothing(
     told = " ".join(out.split())
     assert "MACs 0.0% of dense, removal inconclusive (its answers do not depend on the image, so" in told
     assert told.endswith("nothing computes any more") and "Traceback" not in err
+    name = told.split(":")[0]
+    for more in ((), ("--sweep", "batch")):
+        code, out, err = espalier(folder, "measure", name, *more)
+        assert (code, out) == (2, "") and f"nothing of {name} lives at epoch 4; choose another run" in err
 
 
 @pytest.mark.parametrize("name", ["out", "run.zip"])

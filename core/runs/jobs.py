@@ -160,12 +160,12 @@ def whatif_of(
 
 
 def measure_of(folder: RunFolder, data: Path | None, *, keep: bool = True) -> dict[str, Any]:
-    """Time `folder`'s newest network, dense against compact; unless not to `keep`, the result goes to `measured.json` of the folder."""
-    network, config, dataset, epoch = newest(folder, data)
-    conditions.prepare_process(conditions.fixed(config, 0))
-    speed = cut.timed(
-        cut.cut(network, dataset, config.network), dataset, batch=config.batch_size, device="cpu", budget_s=3.0
-    )
+    """Time `folder`'s newest network, dense against compact; unless not to `keep`, the result goes to `measured.json` of the folder.
+
+    Raises BadInput where nothing computes any more, WrongMoment where there is no checkpoint yet.
+    """
+    done, config, dataset, epoch = _to_time(folder, data)
+    speed = cut.timed(done, dataset, batch=config.batch_size, device="cpu", budget_s=3.0)
     document = speed.model_dump(mode="json")
     if keep:
         kept = {"epoch": epoch, "taken": time.time(), "speed": document}
@@ -177,15 +177,25 @@ def sweep_of(folder: RunFolder, kind: str, data: Path | None, *, keep: bool = Tr
     """Time `folder`'s newest network over batches, threads or engines; unless not to `keep`, the result goes to `measured-sweep.json` of
     the folder.
 
-    Raises BadInput for another kind, WrongMoment where there is no checkpoint yet.
+    Raises BadInput for another kind or where nothing computes any more, WrongMoment where there is no checkpoint yet.
     """
     if kind not in sweeps.KINDS:
         raise one_of("--sweep", kind, sweeps.KINDS)
-    network, config, dataset, epoch = newest(folder, data)
-    conditions.prepare_process(conditions.fixed(config, 0))
+    done, config, dataset, epoch = _to_time(folder, data)
     images = cut.first_images(dataset, max(config.batch_size, *sweeps.BATCHES))
-    done = cut.cut(network, dataset, config.network)
     document = {"epoch": epoch, **sweeps.swept(kind, done, images, config.batch_size)}
     if keep:
         write_atomically(folder.path / SWEEPS, json.dumps(folder.sweeps() | {kind: document}))
     return document
+
+
+def _to_time(folder: RunFolder, data: Path | None) -> tuple[cut.Cut, RunConfig, Dataset, int]:
+    """The newest network cut, in a process prepared to time it, with settings, data set and epoch."""
+    network, config, dataset, epoch = newest(folder, data)
+    conditions.prepare_process(conditions.fixed(config, 0))
+    done = cut.cut(network, dataset, config.network)
+    if not done.compact_cost.macs_per_image:
+        raise BadInput(
+            f"a network that is timed must compute something; nothing of {folder.path.name} lives at epoch {epoch}; choose another run"
+        )
+    return done, config, dataset, epoch

@@ -27,9 +27,11 @@ Row = tuple[str, str, str, float, RunConfig]  # name, title, what to know, minut
 
 
 def joint(epochs: int, levels: Sequence[Level], lr: float = 0.1, **more: Any) -> Phase:
-    """Joint training of levels, at so many times the rate of one network as there are levels."""
-    given: dict[str, Any] = {"lr_times_levels": True, "lr_schedule": "one-cycle"} | more
-    return Phase(name="joint training", method="nested", kinds=(), epochs=epochs, lr=lr, levels=tuple(levels), **given)
+    """Joint training of levels, each weight at the pace of a network of its own."""
+    return Phase(
+        name="joint training", method="nested", kinds=(), epochs=epochs, lr=lr, lr_schedule="one-cycle", levels=tuple(levels),
+        level_mean="holders", **more,
+    )  # fmt: skip
 
 
 def weights(epochs: tuple[int, int, int], compressions: Sequence[float]) -> tuple[Phase, ...]:
@@ -46,7 +48,7 @@ def weights(epochs: tuple[int, int, int], compressions: Sequence[float]) -> tupl
             )
             for c in reversed(compressions)
         ),
-        joint(together, levels, lr=0.05, lr_times_levels=False, masks="found", starts_from="previous"),
+        joint(together, levels, lr=0.05, masks="found", starts_from="previous"),
     )  # fmt: skip
 
 
@@ -149,7 +151,7 @@ def level_control(config: RunConfig, level: int) -> RunConfig:
     plain = tuple(one.model_copy(update={"labels": "", "dataset": ""}) for one in last.levels)
     before = config.phases[:1] if last.masks == "found" else config.phases[:-1]
     changes: dict[str, Any] = {
-        "name": f"level {level} alone", "levels": plain, "alone": level, "distill": False, "sandwich": False, "lr_times_levels": False,
+        "name": f"level {level} alone", "levels": plain, "alone": level, "distill": False, "sandwich": False, "level_mean": "all",
         "masks": "magnitude" if last.masks == "found" else last.masks,
         "epochs": config.epochs - sum(phase.epochs for phase in before),
     }  # fmt: skip

@@ -277,11 +277,11 @@ class Phase(Frozen):
         "A step trains the core, the full level and one level between, drawn.",
         source=US_PAPER,
     )
-    lr_times_levels: bool = setting(
-        False,
-        "Rate times levels",
-        "A step takes the mean of the levels' losses (equation 5), so that what one of n levels has alone gets an n-th of its own gradient: "
-        "the learning rate, that of one network, is taken n times.",
+    level_mean: Literal["all", "holders"] = setting(
+        "all",
+        "Mean over",
+        "Losses that move a weight: the mean over all levels (equation 5), by which what one of n levels has alone moves an n-th as far as in "
+        "that level's own network; or over its holders, the levels that have it.",
         source=NESTED_PAPER,
     )
     alone: int | None = setting(
@@ -384,14 +384,6 @@ class Phase(Frozen):
     def strength(self, kind: str) -> float:
         """The strength of a kind."""
         return float(getattr(self, f"strength_{kind}"))
-
-    @property
-    def rate(self) -> float:
-        """The learning rate at the phase's height: `lr`, or as often as a step trains levels, where it is taken so."""
-        if not self.lr_times_levels or self.alone is not None:
-            return self.lr
-        trained = min(3, len(self.levels)) if self.sandwich else len(self.levels)
-        return self.lr * max(1, trained)
 
     @field_validator("lr_drops")
     @classmethod

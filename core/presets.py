@@ -51,7 +51,7 @@ def _dense(phase: Phase) -> Phase:
         "levels": (),
         "masks": "magnitude",
         "alone": None,
-        "lr_times_levels": False,
+        "level_mean": "all",
         "compression": 1.0,
         "tau": None,
         "freeze": "nothing",

@@ -15,15 +15,15 @@ def lr_at(phase: Phase, progress: float) -> float:
 
 def _scheduled(phase: Phase, progress: float) -> float:
     if phase.lr_schedule == "step":
-        return phase.rate * 0.1 ** sum(progress >= drop for drop in phase.lr_drops)
+        return phase.lr * 0.1 ** sum(progress >= drop for drop in phase.lr_drops)
     if phase.lr_schedule == "cosine":
-        return phase.rate * (phase.lr_floor + (1 - phase.lr_floor) * _cosine(progress))
+        return phase.lr * (phase.lr_floor + (1 - phase.lr_floor) * _cosine(progress))
     if phase.lr_schedule == "one-cycle":  # Smith & Topin 2018: up over three tenths from 1/25, down to the floor
         rise = progress / 0.3
         if rise < 1:
-            return phase.rate * (1 - 0.96 * _cosine(rise))
-        return phase.rate * (phase.lr_floor + (1 - phase.lr_floor) * _cosine((progress - 0.3) / 0.7))
-    return phase.rate
+            return phase.lr * (1 - 0.96 * _cosine(rise))
+        return phase.lr * (phase.lr_floor + (1 - phase.lr_floor) * _cosine((progress - 0.3) / 0.7))
+    return phase.lr
 
 
 def _cosine(progress: float) -> float:

@@ -143,7 +143,7 @@ class Training:
         small = self.compacted
         self.optimizer = torch.optim.SGD(
             small.parameter_groups(self.method.weight_decay) if small else self.method.parameter_groups(),
-            lr=self.phase.rate,
+            lr=self.phase.lr,
             momentum=self.config.momentum,
             nesterov=self.config.momentum > 0,
             foreach=True,

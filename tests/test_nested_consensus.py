@@ -17,7 +17,6 @@ from core.nested import consensus, extract
 from core.nested.knowledge import views_of
 from core.objective import with_soft_targets
 from core.phases import Phase
-from core.schedules import lr_at
 
 
 @pytest.fixture(scope="module")
@@ -179,27 +178,41 @@ def test_a_sandwich_trains_the_ends_and_one_level_between_which_weigh_among_them
 
 
 @pytest.mark.parametrize("sandwich", [False, True])
-def test_the_rate_times_levels_moves_what_one_level_has_alone_as_its_network_alone_would(sandwich):
-    """One step of SGD in float64, against that of the plain loss at the rate of one network; a level trained alone keeps that rate."""
-    levels = [{key: v for key, v in level.items() if key != "weight"} for level in LEVELS]
-    settings = phase(*levels, sandwich=sandwich, lr_times_levels=True, lr_schedule="cosine")
-    full, images = network("lenet")
-    method = start(settings, full, 0.0, 0.0, views=views_of(settings.levels, load("digits")))
-    full.double()
-    rows, images, labels = (
-        slice(38, 50),
-        images.double(),
-        torch.arange(8),
-    )  # filters of conv2 that the full level has alone
-    alone = torch.autograd.grad(F.cross_entropy(full(images), labels), full.conv2.weight)[0][rows]
+def test_each_weight_may_take_the_mean_of_the_losses_of_those_levels_that_have_it(sandwich):
+    """Against autograd on the plain loss of every level, in float64; a level trained alone has its own loss."""
+    method, images = method_in(sandwich=sandwich, level_mean="holders")
+    labels, nested = torch.arange(8), method.nested
+    state = method.draw.get_state()
+    chosen = method.chosen()
+    method.draw.set_state(state)
     method.backward_(loss_of, images, labels)
-    for progress in (0, 0.4):
-        one = lr_at(settings.model_copy(update={"lr_times_levels": False}), progress)
-        assert torch.allclose(
-            lr_at(settings, progress) * full.conv2.weight.grad[rows], one * alone, rtol=1e-9, atol=1e-15
-        )
-    assert settings.rate == settings.lr * (3 if sandwich else 4)
-    assert settings.model_copy(update={"alone": 0}).rate == settings.lr
+    shared = dict(method.network.named_parameters())
+    for name in nested.held(3):
+        parameter = shared[name]
+        above, below = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        for level in chosen:
+            slope = torch.autograd.grad(F.cross_entropy(nested.at(level)(images), labels), parameter)[0]
+            above += WEIGHTS[level] * slope
+            below += WEIGHTS[level] * nested.held(level)[name].view(parameter.shape)
+        assert torch.allclose(parameter.grad, above / below, rtol=1e-6, atol=1e-12), name
+
+
+def test_what_a_level_has_for_itself_moves_as_in_its_network_alone():
+    """Norms and heads of every level, and the full one's: the gradient of that level's plain loss."""
+    full, images = network("resnet8")
+    settings = phase(*LEVELS, own_heads=True, level_mean="holders")
+    method = start(settings, full, 0.0, 0.0, views=views_of(settings.levels, load("cifar10" if False else "digits")))
+    full.double()
+    labels, images = torch.arange(8), images.double()
+    method.backward_(loss_of, images, labels)
+    for level, own in enumerate([list(inner.parameters()) for inner in method.nested.inner]):
+        slopes = torch.autograd.grad(F.cross_entropy(method.nested.at(level)(images), labels), own)
+        assert own and all(torch.allclose(p.grad, s, rtol=1e-6, atol=1e-12) for p, s in zip(own, slopes, strict=True))
+    norm = full.get_parameter("stage1.0.bn1.weight")
+    (slope,) = torch.autograd.grad(F.cross_entropy(full(images), labels), norm)
+    assert torch.allclose(norm.grad, slope, rtol=1e-6, atol=1e-12)
+    alone = phase(*LEVELS, alone=0, level_mean="holders")
+    assert start(alone, network("lenet")[0], 0.0, 0.0, views=views_of(alone.levels, load("digits"))).factors([0]) == []
 
 
 def test_a_sandwich_with_distillation_goes_on_with_the_same_draws(tmp_path):

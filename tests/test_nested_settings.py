@@ -88,7 +88,7 @@ def test_an_old_run_whose_levels_have_width_and_depth_alone_still_loads(tmp_path
     settings = config(joint(HALF))
     trained(settings, tmp_path / "run")
     old = settings.model_dump(mode="json")
-    new = "tau compression mask_gradient order masks level_norms own_heads distill sandwich alone soft_targets temperature lr_times_levels"
+    new = "tau compression mask_gradient order masks level_norms own_heads distill sandwich alone soft_targets temperature level_mean"
     for phase in old["phases"]:
         for key in new.split():
             phase.pop(key)

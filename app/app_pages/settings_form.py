@@ -46,7 +46,7 @@ OF_METHOD = {
         "masks",
         "distill",
         "sandwich",
-        "lr_times_levels",
+        "level_mean",
     ),
     "dense": ("freeze", "ema"),
 }

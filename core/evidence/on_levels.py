@@ -13,6 +13,7 @@ FULL = "full level"
 AVERAGE, LEARNED = "consensus, average", "consensus, learned"
 ONE, TWO, THREE = "table 1", "table 2", "table 3"
 WIDE = "nested-wrn-14-2"  # the dense network that two tables share
+RATE = 0.4  # the dense network's, of five on validation images; of every network that stands beside it
 WEIGHTS = Table(
     "nested-weights", "NestedNet: masks on the weights of ResNet-20 at half width, CIFAR-10",
     "Do nested masks cost accuracy against a network of their own, and does searching for them beat drawing them?",
@@ -32,7 +33,7 @@ CHANNELS = Table(
 FOUR = Table(
     "nested-four-levels", "NestedNet: four levels of WRN-14-2, CIFAR-100",
     "Which levels gain from being trained together, and does consensus beat the full level?",
-    tuple(nested("nested-four-levels", "four levels", settings("nested-wrn-14-2", epochs=8), student=True, dense=WIDE)),
+    tuple(nested("nested-four-levels", "four levels", settings("nested-wrn-14-2", epochs=8, lr=RATE), student=True, dense=WIDE)),
     pairs={
         ("level 0", ALONE): (TWO, "NestedNet WRN-14-1", "WRN-14-1 alone"),
         ("level 1", ALONE): (TWO, "NestedNet WRN-32-1", "WRN-32-1 alone"),
@@ -45,7 +46,7 @@ FOUR = Table(
 HIERARCHY = Table(
     "nested-hierarchy", "NestedNet: 20 coarse classes inside 100, WRN-14-2, CIFAR-100",
     "Does a core of 20 classes cost the 100 anything?",
-    tuple(nested("nested-hierarchy", "hierarchy", settings("nested-wrn-14-2-hierarchy", epochs=8), dense=WIDE)),
+    tuple(nested("nested-hierarchy", "hierarchy", settings("nested-wrn-14-2-hierarchy", epochs=8, lr=RATE), dense=WIDE)),
     pairs={
         ("level 0", ALONE): (THREE, "NestedNet WRN-14-4", "WRN-14-4 alone"),
         ("level 1", DENSE): (THREE, "NestedNet WRN-14-8 of a hierarchy", "WRN-14-8 alone"),

@@ -17,6 +17,7 @@ from core.data.dataset import Dataset
 from core.methods.base import LossOf, MethodRun
 from core.nested import Making, Nested, Schedule, nest, nest_masks
 from core.nested.alone import inherit_, keep_only_, settle_
+from core.nested.holders import Factors, holders
 from core.nested.knowledge import View
 from core.nested.levels import Level
 from core.nested.masks import fall_at_once, fallen_of, masked_weights
@@ -56,6 +57,7 @@ class NestedNet(MethodRun):
         self.calls = [self.nested.at(level) for level in range(self.nested.num_levels)]
         self.draw = torch.Generator().manual_seed(seed)
         self.streams: dict[int, Batches] = {}
+        self.paces: dict[tuple[int, ...], Factors] = {}
         if phase.starts_from in ("previous", "source"):
             inherit_(self.nested)
         if phase.alone is not None:
@@ -89,7 +91,19 @@ class NestedNet(MethodRun):
         same = [level for level in chosen if not self.views[level].own]
         with computed_once(self.first_layers(same)):
             shown = self.each_(chosen, loss_of, images, labels)
+        for parameter, factor in self.factors(chosen):
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
         return shown
+
+    def factors(self, chosen: list[int]) -> Factors:
+        """Where each weight takes the mean of those levels that have it: by what to multiply gradients of the mean of all of `chosen`."""
+        if self.phase.level_mean == "all" or self.phase.alone is not None:
+            return []
+        key = tuple(sorted(chosen))
+        if key not in self.paces:
+            self.paces[key] = holders(self.nested, {level: self.phase.levels[level].weight for level in key})
+        return self.paces[key]
 
     def first_layers(self, levels: list[int]) -> list[nn.Module]:
         """Of those of these levels that have all of it, the first layer; nothing where it is not set so."""

@@ -73,7 +73,7 @@ NESTED_PRESETS: tuple[Row, ...] = (
     (
         "shapes-hierarchy", "Shapes: families at the core, classes at the full level",
         "NestedNet with its own labels for each level: half of the channels tell 4 families apart, all of them 20 classes.",
-        10, nested("shapes-hierarchy", "wrn-14-1", "shapes", joint(12, CORE_HALF)),
+        10, nested("shapes-hierarchy", "wrn-14-1", "shapes", joint(12, CORE_HALF, lr=0.2)),
     ),
     (
         "nested-resnet20-weights", "NestedNet, small: masks on ResNet-20 at half width",

@@ -199,9 +199,9 @@ def test_each_weight_may_take_the_mean_of_the_losses_of_those_levels_that_have_i
 
 def test_what_a_level_has_for_itself_moves_as_in_its_network_alone():
     """Norms and heads of every level, and the full one's: the gradient of that level's plain loss."""
-    full, images = network("resnet8")
+    full, images = network("wrn-8-1")
     settings = phase(*LEVELS, own_heads=True, level_mean="holders")
-    method = start(settings, full, 0.0, 0.0, views=views_of(settings.levels, load("cifar10" if False else "digits")))
+    method = start(settings, full, 0.0, 0.0, views=views_of(settings.levels, load("digits")))
     full.double()
     labels, images = torch.arange(8), images.double()
     method.backward_(loss_of, images, labels)

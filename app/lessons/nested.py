@@ -289,7 +289,7 @@ def together() -> str:
     """What sharing brings or costs, in numbers."""
     apart = [row["accuracy"] - row["alone"] for row in told()["levels"]]
     return (
-        f"Here from {sentences.points(min(apart))} to {sentences.points(max(apart))}, of one seed. In the paper levels with fewer layers gain, and the one with fewer channels loses a little. "
+        f"Here from {sentences.points(min(apart))} to {sentences.points(max(apart))}, of one seed; in the paper levels with fewer layers gain, and the one with fewer channels loses a little. "
         "Three networks for the parameters of one: that is the gain."
     )
 

@@ -86,7 +86,7 @@ class NestedNet(MethodRun):
         return [last, *range(last)]
 
     def backward_(self, loss_of: LossOf, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of the weighted mean of the levels' losses; (scores, loss) of the largest level trained."""
+        """Gradients of the weighted mean of the losses of all levels, or for each weight of those that have it; (scores, loss) of the largest."""
         chosen = self.chosen()
         same = [level for level in chosen if not self.views[level].own]
         with computed_once(self.first_layers(same)):

@@ -16,7 +16,7 @@ from app import sentences
 from app.runs import final_accuracy, strength_words
 from core.evidence.counting import recorded, summary
 from core.evidence.tables import TABLES
-from core.evidence.wanted import Table
+from core.evidence.wanted import ALONE, DENSE, Table
 from core.papers import points_beside
 from core.runs.families import strengths_of
 from core.runs.tables import Run
@@ -243,7 +243,14 @@ def _told_once(table: Table, lines: Sequence[dict[str, Any]]) -> Iterator[dict[s
             seen.add(same)
         elif several and line["role"] in ROLES:
             name = f"{line['point']}: {BEHIND.get(line['role'], name)}"
-        yield line | {"name": f"{name} {line['label']}".strip()}
+        yield line | {"name": _with_level(name, line["role"], line["label"])}
+
+
+def _with_level(name: str, role: str, label: str) -> str:
+    """`masks, level 0`; `level 0 alone`; the dense network and the taught core are named well enough."""
+    if role == ALONE:
+        return f"{label} alone"
+    return name if role in (DENSE, "student") or not label else f"{name}, {label}"
 
 
 def crowded(table: pd.DataFrame, cost: str) -> bool:

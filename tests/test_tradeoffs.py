@@ -150,6 +150,27 @@ def test_recorded_evidence_has_the_means_of_its_rows():
     )
 
 
+def test_recorded_levels_are_named_by_level_and_the_dense_network_by_itself(monkeypatch):
+    roles = {
+        ("level 0", "method"): "channels, level 0",
+        ("level 0", "level alone"): "level 0 alone",
+        ("level 1", "dense control"): "dense control",
+    }
+    roles |= {
+        ("level 0", "student"): "core, taught by the dense network",
+        ("level 0", "random masks"): "random masks, level 0",
+    }
+    lines = [
+        {"point": "channels", "label": label, "role": role, "n": 1, "accuracy": (0.5 + k / 10, None), "macs": (0.5, None), "params": (0.5, None),
+         "speed": None, "epochs": 1, "seconds": None, "tried": 1, "verdicts": ["exact"]}
+        for k, (label, role) in enumerate(roles)
+    ]  # fmt: skip
+    monkeypatch.setattr(
+        tradeoff_points, "summary", lambda table, rows: lines if table.name == "nested-channels" else []
+    )
+    assert list(tradeoff_points.evidence_points()["label"]) == list(roles.values())
+
+
 def test_points_that_share_a_control_show_it_once_and_name_their_own(monkeypatch):
     def line(point, role, accuracy, macs=1.0):
         return {

@@ -152,21 +152,18 @@ def test_recorded_evidence_has_the_means_of_its_rows():
 
 def test_recorded_levels_are_named_by_level_and_the_dense_network_by_itself(monkeypatch):
     roles = {
-        ("level 0", "method"): "channels, level 0",
+        ("level 0", "method"): "four levels, level 0",
         ("level 0", "level alone"): "level 0 alone",
         ("level 1", "dense control"): "dense control",
     }
-    roles |= {
-        ("level 0", "student"): "core, taught by the dense network",
-        ("level 0", "random masks"): "random masks, level 0",
-    }
+    roles |= {("level 0", "student"): "core, taught by the dense network"}
     lines = [
-        {"point": "channels", "label": label, "role": role, "n": 1, "accuracy": (0.5 + k / 10, None), "macs": (0.5, None), "params": (0.5, None),
+        {"point": "four levels", "label": label, "role": role, "n": 1, "accuracy": (0.5 + k / 10, None), "macs": (0.5, None), "params": (0.5, None),
          "speed": None, "epochs": 1, "seconds": None, "tried": 1, "verdicts": ["exact"]}
         for k, (label, role) in enumerate(roles)
     ]  # fmt: skip
     monkeypatch.setattr(
-        tradeoff_points, "summary", lambda table, rows: lines if table.name == "nested-channels" else []
+        tradeoff_points, "summary", lambda table, rows: lines if table.name == "nested-four-levels" else []
     )
     assert list(tradeoff_points.evidence_points()["label"]) == list(roles.values())
 

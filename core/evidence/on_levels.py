@@ -13,7 +13,6 @@ FULL = "full level"
 AVERAGE, LEARNED = "consensus, average", "consensus, learned"
 ONE, TWO, THREE = "table 1", "table 2", "table 3"
 WIDE = "nested-wrn-14-2"  # the dense network that two tables share
-RATE = 0.4  # the dense network's best, so that of every network that stands beside it
 CHOSEN = "by the dense network on validation images"
 WEIGHTS = Table(
     "nested-weights", "NestedNet: masks on the weights of ResNet-20 at half width, CIFAR-10",
@@ -29,13 +28,13 @@ WEIGHTS = Table(
 CHANNELS = Table(
     "nested-channels", "NestedNet: channels of ResNet-20 at half width, CIFAR-10",
     "Does a level of half of the weights cost accuracy against a network of its own?",
-    tuple(nested("nested-channels", "channels", settings("nested-resnet20-channels", epochs=8, lr=RATE), tried=3)),
+    tuple(nested("nested-channels", "channels", settings("nested-resnet20-channels", epochs=8), tried=3)),
     chosen=CHOSEN, note="The rate is one for all networks: the dense one's best of 0.1, 0.2 and 0.4.",
 )  # fmt: skip
 FOUR = Table(
     "nested-four-levels", "NestedNet: four levels of WRN-14-2, CIFAR-100",
     "Which levels gain from being trained together, and does consensus beat the full level?",
-    tuple(nested("nested-four-levels", "four levels", settings("nested-wrn-14-2", epochs=8, lr=RATE), tried=5, student=True, dense=WIDE)),
+    tuple(nested("nested-four-levels", "four levels", settings("nested-wrn-14-2", epochs=8), tried=5, student=True, dense=WIDE)),
     chosen=CHOSEN,
     note="The rate is one for all networks: the dense one's best of 0.1, 0.2 and 0.4, and over two epochs of 0.05 and 0.8. Joint training as "
     "equation 5 has it, with the mean over all levels, was tried at 0.1 and 0.8, over two epochs at 0.4 and 1.6: it ended lower on validation images.",
@@ -51,7 +50,7 @@ FOUR = Table(
 HIERARCHY = Table(
     "nested-hierarchy", "NestedNet: 20 coarse classes inside 100, WRN-14-2, CIFAR-100",
     "Does a core of 20 classes cost the 100 anything?",
-    tuple(nested("nested-hierarchy", "hierarchy", settings("nested-wrn-14-2-hierarchy", epochs=8, lr=RATE), dense=WIDE)),
+    tuple(nested("nested-hierarchy", "hierarchy", settings("nested-wrn-14-2-hierarchy", epochs=8), dense=WIDE)),
     note="The rate is that of the four levels.",
     pairs={
         ("level 0", ALONE): (THREE, "NestedNet WRN-14-4", "WRN-14-4 alone"),

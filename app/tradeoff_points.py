@@ -204,11 +204,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def evidence_points() -> pd.DataFrame:
     """Recorded runs of the project itself, means over seeds; bars are one sample standard deviation either way."""
     found = []
+    told: set[frozenset[str]] = set()
     for table in TABLES.values():
         configs = {wanted.point: wanted.config for wanted in table.wanted if wanted.role == METHOD}
         rows = recorded(table)
         machine = _machine([row["conditions"] for row in rows.values() if row.get("conditions")])
-        for line in _told_once(table, summary(table, rows)):
+        for line in _told_once(table, summary(table, rows), told):
             config, level = configs[line["point"]], line["label"].removeprefix("level ")
             nested = config.phases[-1].method == "nested"
             found.append({
@@ -224,9 +225,9 @@ def evidence_points() -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _told_once(table: Table, lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _told_once(table: Table, lines: Sequence[dict[str, Any]], told: set[frozenset[str]]) -> Iterator[dict[str, Any]]:
     """The lines of networks that leave, named; a control that several points share comes once, without a point's name, and not at all where
-    another line has its runs among more seeds."""
+    another line has its runs among more seeds. `told`: the dense networks of the tables before, by their runs; those of this one join."""
     several = len({line["point"] for line in lines}) > 1
     shared = Counter((line["role"], line["accuracy"], line["macs"]) for line in lines if line["role"] != METHOD)
     runs: dict[tuple[str, str], set[str]] = {}
@@ -236,21 +237,26 @@ def _told_once(table: Table, lines: Sequence[dict[str, Any]]) -> Iterator[dict[s
     for line in lines:
         same, own = (line["role"], line["accuracy"], line["macs"]), runs[line["point"], line["role"]]
         among = any(own < more for (_, role), more in runs.items() if role == line["role"])
-        if line["macs"] is None or same in seen or among:
+        if line["macs"] is None or same in seen or among or (line["role"] == DENSE and own in told):
             continue  # all levels together, or said before
         name = ROLES.get(line["role"], line["point"])
         if shared[same] > 1:
             seen.add(same)
         elif several and line["role"] in ROLES:
             name = f"{line['point']}: {BEHIND.get(line['role'], name)}"
-        yield line | {"name": _with_level(name, line["role"], line["label"])}
+        if line["role"] == DENSE:
+            told.add(frozenset(own))
+        yield line | {"name": _with_level(name, line)}
 
 
-def _with_level(name: str, role: str, label: str) -> str:
-    """`masks, level 0`; `level 0 alone`; the dense network and the taught core are named well enough."""
-    if role == ALONE:
-        return f"{label} alone"
-    return name if role in (DENSE, "student") or not label else f"{name}, {label}"
+def _with_level(name: str, line: Mapping[str, Any]) -> str:
+    """`masks, level 0`; `masks, level 0 alone`; the dense network, which is the full level alone, with its epochs."""
+    role, label = line["role"], line["label"]
+    if not label or role == "student":
+        return name
+    if role == DENSE:
+        return f"{name}, {line['epochs']} epochs"
+    return f"{line['point']}, {label} alone" if role == ALONE else f"{name}, {label}"
 
 
 def crowded(table: pd.DataFrame, cost: str) -> bool:

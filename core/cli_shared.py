@@ -19,7 +19,7 @@ from core.runs.store import Store
 from core.runs.tables import Run
 
 say = Console(stderr=True, highlight=False)
-UNBROKEN = 1000  # columns: no line of an answer is longer
+UNBROKEN = 1000  # columns of a table at most, where nobody says how wide a line may be
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or an unambiguous beginning of it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
@@ -44,7 +44,8 @@ def emit(document: dict[str, Any], as_json: bool, words: Any = None) -> None:
         print(json.dumps(_finite(document), allow_nan=False))
     else:
         told = sys.stdout.isatty() or "COLUMNS" in os.environ
-        Console(width=None if told else UNBROKEN).print(words if words is not None else json.dumps(document, indent=1))
+        said = words if words is not None else json.dumps(document, indent=1)
+        Console(width=None if told else UNBROKEN).print(said, soft_wrap=not told and isinstance(said, str))
 
 
 def _finite(value: Any) -> Any:

@@ -26,7 +26,8 @@ class Level(Frozen):
 
     It keeps a share of the channels of each layer (`width`) and of the blocks of each stage (`depth`), both 0-1; or one of
     `compression` weights; or the weights above `tau` in size. `labels`: "coarse", or a file that maps classes (JSON), for a
-    head of its own; `dataset`: images and classes of its own. `weight`: its share in the joint loss, beside the others'.
+    head of its own; `dataset`: images and classes of its own. `weight`: its share in the joint loss, beside the others'
+    (`level_mean` of holders: where levels share weights).
     """
 
     width: float = Field(default=1.0, gt=0, le=1)

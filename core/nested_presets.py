@@ -1,6 +1,7 @@
 """Presets of NestedNet (Kim et al., CVPR 2018): the paper's experiments by table, and small forms for two laptop cores.
 
-The paper prints no learning rates, epochs or batch sizes; these are ours, of the form that its laboratory's later code has.
+The paper prints no learning rates, epochs or batch sizes; these are ours, of the form that its laboratory's later code has. So is the mean
+of losses that moves a weight: over the levels that have it, where the paper's equation 5 takes all.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from core.errors import BadInput
 from core.level_settings import Level
 from core.networks.names import SPECS
 
-UNKNOWN = "The paper prints no rates or epochs: these are ours."
+UNKNOWN = "The paper prints no rates or epochs: these are ours, and so is a weight's mean over the levels that have it (equation 5: over all)."
 PLAIN = ("vgg", "lenet", "mlp", "convnet", "caffenet")  # families without sums: every layer's filters can go
 HALF = 2**-0.5  # of the channels: half of the weights
-RATE = 0.4  # of a short run in small: the dense networks' best of 0.1, 0.2 and 0.4 in 8 epochs, on validation images
+RATE = 0.4  # of a short run of channels or levels: the dense networks' best of 0.1, 0.2 and 0.4 in 8 epochs, on validation images
 TABLE2 = (
     Level(width=0.25, depth=0.4), Level(width=0.25), Level(depth=0.4), Level(),
 )  # fmt: skip

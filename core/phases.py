@@ -279,10 +279,9 @@ class Phase(Frozen):
     )
     level_mean: Literal["all", "holders"] = setting(
         "all",
-        "Mean over",
-        "Losses that move a weight: the mean over all levels (equation 5), by which what one of n levels has alone moves an n-th as far as in "
-        "that level's own network; or over its holders, the levels that have it.",
-        source=NESTED_PAPER,
+        "Mean of losses over",
+        "What moves a weight: the mean of the losses of all levels (Kim et al., CVPR 2018, equation 5), by which what one of n levels has alone "
+        "moves an n-th as far as in that level's own network; or, ours, of its holders, the levels that have it.",
     )
     alone: int | None = setting(
         None, "Level alone", "Trains this one level and no other: the control that a nested level is compared with."

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from test_pages import no_processes, page, words  # noqa: F401 (a fixture)
 from typer.testing import CliRunner
 
-from app.lessons import LESSONS, progress
+from app.lessons import LESSONS, nested, progress
 from app.lessons.recorded import FOLDER
 from core import lessons
 from core.cli import app
@@ -349,3 +349,11 @@ def test_what_the_browser_kept_comes_back_and_what_is_answered_now_holds(runs):
 def test_a_detail_of_another_kind_is_refused_in_a_sentence(question, details, said):
     with pytest.raises(BadInput, match=said):
         lessons.answered(question, details)
+
+
+def test_what_lesson_7_asks_is_what_its_recording_says():
+    told = nested.told()
+    assert set(nested.IMAGES) <= {one["index"] for one in told["answers"]}
+    assert told["images"] / told["parted"][0] == pytest.approx(50, rel=0.2), "the core differs about 1 time in 50"
+    assert all(abs(row["accuracy"] - row["alone"]) < 0.05 for row in told["levels"]), "within a few points"
+    assert min(row["average"] for row in nested.sources()) < 0 < max(row["learned"] for row in nested.sources())

@@ -197,6 +197,41 @@ def test_each_weight_may_take_the_mean_of_the_losses_of_those_levels_that_have_i
         assert torch.allclose(parameter.grad, above / below, rtol=1e-6, atol=1e-12), name
 
 
+HELD = {
+    "masks": ("lenet", ({"compression": 3}, {"compression": 2}), {}),
+    "random masks, sandwich": ("wrn-8-1", ({"compression": 4}, {"compression": 3}, {"compression": 2}), {"masks": "random", "sandwich": True}),
+    "shared norms": ("wrn-8-1", ({"width": 0.25, "depth": 0.4}, {"width": 0.5}), {"level_norms": "shared"}),
+    "learned order, first layer whole": ("wrn-8-1", ({"width": 0.5},), {"order": "learned", "first_whole": True}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_holders_are_those_of_every_kind_of_level(kind):
+    """All parameters, against the gradients of the losses of single levels in float64, each over the weights of who holds it."""
+    name, levels, more = HELD[kind]
+    full, images = network(name)
+    settings = phase(*levels, level_mean="holders", **more)
+    method = start(settings, full, 0.0, 0.0, views=views_of(settings.levels, load("digits")))
+    full.double().eval()  # a pass must not move statistics that the next one reads
+    labels, images, nested = torch.arange(8), images.double(), method.nested
+    state = method.draw.get_state()
+    chosen = method.chosen()
+    method.draw.set_state(state)
+    method.backward_(loss_of, images, labels)
+    parameters = {n: p for n, p in full.named_parameters() if p.grad is not None}
+    above = {n: torch.zeros_like(p) for n, p in parameters.items()}
+    for level in chosen:
+        loss = F.cross_entropy(nested.at(level)(images), labels)
+        slopes = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        for n, slope in zip(parameters, slopes, strict=True):
+            above[n] += 0 if slope is None else slope
+    held = {level: nested.held(level) for level in chosen}
+    for n, p in parameters.items():
+        count = sum(held[level][n].view(p.shape).double() for level in chosen) if n in held[chosen[0]] else 1
+        assert torch.allclose(p.grad, above[n] / count, rtol=1e-6, atol=1e-12), n
+    assert len(parameters) >= sum(1 for _ in full.parameters()) // 2
+
+
 def test_what_a_level_has_for_itself_moves_as_in_its_network_alone():
     """Norms and heads of every level, and the full one's: the gradient of that level's plain loss."""
     full, images = network("wrn-8-1")
@@ -215,8 +250,9 @@ def test_what_a_level_has_for_itself_moves_as_in_its_network_alone():
     assert start(alone, network("lenet")[0], 0.0, 0.0, views=views_of(alone.levels, load("digits"))).factors([0]) == []
 
 
-def test_a_sandwich_with_distillation_goes_on_with_the_same_draws(tmp_path):
-    settings = config(joint(*LEVELS, epochs=3, sandwich=True, distill=True))
+@pytest.mark.parametrize("levels", [LEVELS, ({"compression": 4}, {"compression": 3}, {"compression": 2})])
+def test_a_sandwich_with_distillation_goes_on_with_the_same_draws(levels, tmp_path):
+    settings = config(joint(*levels, epochs=3, sandwich=True, distill=True, level_mean="holders"))
     end, _ = trained(settings, tmp_path / "whole")
     assert same(resumed(settings, tmp_path / "whole", 2), end)
 

@@ -10,6 +10,7 @@ from core.cli import main
 from core.config import RunConfig, checked, with_settings
 from core.errors import BadInput
 from core.level_settings import words_of
+from core.nested_presets import nested_controls
 from core.presets import PRESETS, dense_control, preset
 from core.trained import trained_network
 
@@ -95,6 +96,18 @@ def test_an_old_run_whose_levels_have_width_and_depth_alone_still_loads(tmp_path
         phase["levels"] = [{key: level[key] for key in ("width", "depth")} for level in phase["levels"]]
     assert checked(old) == settings and RunConfig.model_validate(old) == settings
     assert trained_network(tmp_path / "run" / "checkpoints" / "00001.safetensors")[1].phases == settings.phases
+
+
+def test_presets_move_a_weight_by_its_holders_and_one_network_alone_has_no_such_setting():
+    for candidate in PRESETS:
+        last = candidate.config.phases[-1]
+        if last.method != "nested":
+            continue
+        assert last.level_mean == "holders" and dense_control(candidate.config).phases[-1].level_mean == "all"
+        if any(level.labels for level in last.levels) and candidate.config.dataset != "cifar100":
+            continue
+        for role, control in nested_controls(candidate.config, "teacher"):
+            assert control.phases[-1].level_mean == ("holders" if role == "random masks" else "all"), role
 
 
 def test_the_control_of_a_nested_run_is_dense():

@@ -153,8 +153,8 @@ def test_recorded_evidence_has_the_means_of_its_rows():
 def test_recorded_levels_are_named_by_level_and_the_dense_network_by_itself(monkeypatch):
     roles = {
         ("level 0", "method"): "four levels, level 0",
-        ("level 0", "level alone"): "level 0 alone",
-        ("level 1", "dense control"): "dense control",
+        ("level 0", "level alone"): "four levels, level 0 alone",
+        ("level 1", "dense control"): "dense control, 1 epochs",
     }
     roles |= {("level 0", "student"): "core, taught by the dense network"}
     lines = [
@@ -162,10 +162,10 @@ def test_recorded_levels_are_named_by_level_and_the_dense_network_by_itself(monk
          "speed": None, "epochs": 1, "seconds": None, "tried": 1, "verdicts": ["exact"]}
         for k, (label, role) in enumerate(roles)
     ]  # fmt: skip
-    monkeypatch.setattr(
-        tradeoff_points, "summary", lambda table, rows: lines if table.name == "nested-four-levels" else []
-    )
-    assert list(tradeoff_points.evidence_points()["label"]) == list(roles.values())
+    again = [lines[2] | {"point": "hierarchy"}]
+    summary = {"nested-four-levels": lines, "nested-hierarchy": again}
+    monkeypatch.setattr(tradeoff_points, "summary", lambda table, rows: summary.get(table.name, []))
+    assert list(tradeoff_points.evidence_points()["label"]) == list(roles.values()), "the dense network of both once"
 
 
 def test_points_that_share_a_control_show_it_once_and_name_their_own(monkeypatch):

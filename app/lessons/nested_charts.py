@@ -166,7 +166,13 @@ def consensus_gain(rows: Sequence[Mapping[str, Any]], words: str) -> Spec:
     ]  # fmt: skip
     layout = base_layout(
         showlegend=True, legend=LEGEND, dragmode=False, shapes=[rule(x0=0, x1=0, y0=0, y1=1, yref="paper", color=SOFT, width=1.4, dash="dot")],
-        xaxis=titled_axis("points above the full level alone", range=[-0.8, 3.0], zeroline=False, fixedrange=True),
+        xaxis=titled_axis("points above the full level alone", range=_reach(rows), zeroline=False, fixedrange=True),
         yaxis=titled_axis("", type="category", autorange="reversed", automargin=True, showgrid=True, gridcolor=LINE, fixedrange=True), margin={"l": 12, "r": 16, "t": 34, "b": 42},
     )  # fmt: skip
     return figure(data, layout, words)
+
+
+def _reach(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """From below the least to above the most that is gained, zero among them."""
+    known = [row[key] for row in rows for key in ("average", "learned") if row[key] is not None]
+    return [min(-0.5, *known) - 0.3, max(2.6, *known) + 0.4]

@@ -1,4 +1,5 @@
-"""NestedNet's joint training (Kim et al., CVPR 2018, arXiv 1712.03781, equation 5): the mean of every level's loss.
+"""NestedNet's joint training (Kim et al., CVPR 2018, arXiv 1712.03781, equation 5): the mean of every level's loss, or
+for each weight of those of the levels that have it (`level_mean`).
 
 The levels share weights; each has its own batch norms. Gradients of shared weights add up level by level, so that only one
 level's activations are in memory; then one step of SGD. The regulariser acts on the full level's weights, which are all there are,

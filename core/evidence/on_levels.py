@@ -19,7 +19,7 @@ WEIGHTS = Table(
     "nested-weights", "NestedNet: masks on the weights of ResNet-20 at half width, CIFAR-10",
     "Do nested masks cost accuracy against a network of their own, and does searching for them beat drawing them?",
     tuple(nested("nested-weights", "masks", settings("nested-resnet20-weights", epochs=12))),
-    note=HELD,
+    note=f"{HELD} Rates are 0.1, then 0.05, for all networks; at four times that the dense network ended 1.2 points higher on validation images, of one seed.",
     pairs={
         ("level 0", ALONE): (ONE, "NestedNet weights 3x", "Network pruning (Han 3x)"),
         ("level 1", ALONE): (ONE, "NestedNet weights 2x", "Network pruning (Han 2x)"),

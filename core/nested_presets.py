@@ -18,6 +18,7 @@ from core.networks.names import SPECS
 UNKNOWN = "The paper prints no rates or epochs: these are ours, and so is a weight's mean over the levels that have it (equation 5: over all)."
 PLAIN = ("vgg", "lenet", "mlp", "convnet", "caffenet")  # families without sums: every layer's filters can go
 HALF = 2**-0.5  # of the channels: half of the weights
+SHAPES_RATE = 0.2  # 98.1 % on validation images, 96.4 % at 0.1
 RATE = 0.4  # of a short run of channels or levels: the dense networks' best of 0.1, 0.2 and 0.4 in 8 epochs, on validation images
 TABLE2 = (
     Level(width=0.25, depth=0.4), Level(width=0.25), Level(depth=0.4), Level(),
@@ -75,7 +76,7 @@ NESTED_PRESETS: tuple[Row, ...] = (
     (
         "shapes-hierarchy", "Shapes: families at the core, classes at the full level",
         "NestedNet with its own labels for each level: half of the channels tell 4 families apart, all of them 20 classes.",
-        10, nested("shapes-hierarchy", "wrn-14-1", "shapes", joint(12, CORE_HALF, lr=0.2)),
+        10, nested("shapes-hierarchy", "wrn-14-1", "shapes", joint(12, CORE_HALF, SHAPES_RATE)),
     ),
     (
         "nested-resnet20-weights", "NestedNet, small: masks on ResNet-20 at half width",

@@ -301,7 +301,7 @@ def together() -> str:
 
 def added() -> str:
     """What consensus added, there and here, in numbers."""
-    ours = [row for row in sources() if row["name"] not in ("CIFAR-10 (paper)", "CIFAR-100 (paper)")]
+    ours = [row for row in sources() if row["name"] in ("digits", *OURS.values())]
     reach = {key: sorted(row[key] / 100 for row in ours) for key in ("average", "learned")}
     average, learned = (f"{sentences.points(found[0])} to {sentences.points(found[-1])}" for found in reach.values())
     return (
